@@ -1,0 +1,34 @@
+"""Limits that both ends of a connection must know; documented in docs/limits.md."""
+
+MEBIBYTE = 1 << 20
+
+# A record's body; OrientDB has no limit, but a log entry must fit a message and a message must fit memory.
+RECORD_BYTES = 8 * MEBIBYTE
+# The bodies of one batch together.
+BATCH_BYTES = 16 * MEBIBYTE
+BATCH_OPERATIONS = 10_000
+# One gRPC message: a full batch with its framing.
+MESSAGE_BYTES = 24 * MEBIBYTE
+GET_IDS = 10_000
+
+CHANNEL_OPTIONS: list[tuple[str, int]] = [
+    ("grpc.max_receive_message_length", MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 5_000),
+    ("grpc.keepalive_timeout_ms", 3_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    # A peer that comes back must be seen soon: the default backs off to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+]
+
+SERVER_OPTIONS: list[tuple[str, int]] = [
+    ("grpc.max_receive_message_length", MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MESSAGE_BYTES),
+    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
+    ("grpc.http2.max_ping_strikes", 0),
+    # Two daemons on one port would share its connections in silence.
+    ("grpc.so_reuseport", 0),
+]
