@@ -1,0 +1,87 @@
+# Everything here works on a machine with Python 3.11+, a C compiler and cargo; `make help` lists the targets.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+# rustup installs here, and a shell opened before that does not have it on its PATH.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+BIN := .venv/bin
+CREATED := .venv/.created
+BUILT := .venv/.built
+RUST := native/Cargo.toml $(wildcard native/Cargo.lock) $(shell find native/src -name '*.rs')
+CARGO_MANIFEST := --manifest-path native/Cargo.toml
+say = @printf '\n==> %s\n' '$(1)'
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(BUILT) ## Start a cluster, load it, back it up under load, restore it, compare
+	@$(BIN)/python -m demo
+
+.PHONY: test
+test: $(BUILT) ## Run the unit tests, then the scenario tests with real processes
+	$(call say,unit tests)
+	@$(BIN)/python -m pytest -m 'not scenario'
+	$(call say,scenario tests: real processes$(,) real disks$(,) some minutes)
+	@$(BIN)/python -m pytest -m scenario --durations=5
+
+.PHONY: lint
+lint: $(BUILT) ## Check style, types, generated files, structure and the Rust part
+	$(call say,ruff)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	$(call say,mypy)
+	@$(BIN)/mypy
+	$(call say,generated files: quiesce/v1 and docs/errors.md)
+	@$(BIN)/python scripts/generate_proto.py --check
+	@$(BIN)/python scripts/generate_errors.py --check
+	$(call say,proto)
+	@cd proto && ../$(BIN)/buf lint
+	$(call say,structure: import direction and module size)
+	@$(BIN)/python scripts/check_structure.py
+	$(call say,Rust: format and clippy)
+	@cargo fmt $(CARGO_MANIFEST) --check
+	@cargo clippy --quiet --release --locked --all-targets $(CARGO_MANIFEST) -- -D warnings
+
+.PHONY: proto
+proto: $(BUILT) ## Generate quiesce/v1 from proto/, and docs/errors.md from quiesce/errors.py
+	@$(BIN)/python scripts/generate_proto.py
+	@$(BIN)/python scripts/generate_errors.py
+
+.PHONY: bench
+bench: $(BUILT) ## Measure, side by side with etcd; see docs/benchmarks.md
+	@$(BIN)/python -m benchmarks all
+
+.PHONY: format
+format: $(BUILT) ## Format Python and Rust
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+	@cargo fmt $(CARGO_MANIFEST)
+
+.PHONY: build
+build: $(BUILT) ## Make .venv, install what is needed and build the Rust part
+
+.PHONY: clean
+clean: ## Remove .venv and everything that was built or written by a run
+	rm -rf .venv native/target demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	rm -f nodes/_native*.so
+
+$(CREATED):
+	$(call say,virtual environment in .venv)
+	@python=$$(scripts/check_machine.sh) && "$$python" -m venv .venv
+	@touch $@
+
+$(BUILT): $(CREATED) pyproject.toml $(RUST)
+	@scripts/check_machine.sh >/dev/null
+	$(call say,dependencies and the Rust part$(,) which takes a minute or two the first time)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'maturin>=1.9,<2'
+	@env -u CONDA_PREFIX VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release --locked --extras dev --quiet
+	@touch $@
+
+# A comma inside an argument of `call`.
+, := ,

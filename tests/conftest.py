@@ -1,0 +1,28 @@
+"""What all tests share: where the project is, and the folder of facts and real exports beside it."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def project_root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder `../shared`; a test that needs it is skipped where it is absent."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"no folder {folder}: real export files are not here")
+    return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything below tests/scenarios starts real processes and is marked so."""
+    for item in items:
+        if item.path.is_relative_to(ROOT / "tests" / "scenarios"):
+            item.add_marker("scenario")
