@@ -1,0 +1,107 @@
+"""A node's data directory: where what lies, and the lock that keeps a second daemon out."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from nodes.identity import FILE_NAME, fsync_directory
+from quiesce.errors import DirectoryInUse, DirectoryNotEmpty, DiskFailed
+
+_LOCK = "lock"
+_UNFINISHED = "bootstrap.unfinished"
+# What a bootstrap or a restore makes and may throw away again when it begins anew.
+_MADE = ("raft", "store", "checkpoints", FILE_NAME + ".part")
+# A file system's own entry at a mount point.
+_NOT_OURS = ("lost+found",)
+
+
+class DataDirectory:
+    """The paths in a node's data directory; `lock` before anything else."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.raft = path / "raft"
+        self.store = path / "store"
+        self.checkpoints = path / "checkpoints"
+        self._lock: int | None = None
+
+    def lock(self) -> None:
+        """Make the directory where it is missing, and hold it until `unlock` or the end of the process.
+
+        Raises:
+            DirectoryInUse: another process holds it.
+            DiskFailed: it cannot be made or opened.
+        """
+        lock = self.path / _LOCK
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise DiskFailed(operation="open", path=self.path, detail=str(error)) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise DirectoryInUse(path=self.path, lock=lock) from error
+        self._lock = descriptor
+
+    def unlock(self) -> None:
+        """Let go of the lock."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def begin(self) -> None:
+        """Begin to fill a new node; a begin that was not finished by a crash is thrown away first.
+
+        Raises:
+            DirectoryNotEmpty: there are files that no unfinished begin has made.
+            DiskFailed: the disk refused.
+        """
+        marker = self.path / _UNFINISHED
+        try:
+            if not marker.exists():
+                foreign = {entry.name for entry in self.path.iterdir()} - {_LOCK, *_NOT_OURS}
+                if foreign:
+                    raise DirectoryNotEmpty(path=self.path)
+                marker.touch()
+                fsync_directory(self.path)
+            for name in _MADE:
+                made = self.path / name
+                if made.is_dir():
+                    shutil.rmtree(made)
+                else:
+                    made.unlink(missing_ok=True)
+        except OSError as error:
+            raise DiskFailed(operation="bootstrap", path=self.path, detail=str(error)) from error
+
+    def finished(self) -> None:
+        """Note that the node is whole: its identity has been written."""
+        (self.path / _UNFINISHED).unlink(missing_ok=True)
+        fsync_directory(self.path)
+
+    def checkpoint_epochs(self) -> list[int]:
+        """Return the epochs of the checkpoints that lie here, in order."""
+        try:
+            return sorted(int(entry.name) for entry in self.checkpoints.iterdir() if entry.name.isdigit())
+        except FileNotFoundError:
+            return []
+
+    def remove_checkpoints(self, obsolete: Callable[[int], bool]) -> list[int]:
+        """Remove the checkpoints, whole or half-made, whose epoch is obsolete; return those epochs."""
+        removed = set()
+        try:
+            entries = list(self.checkpoints.iterdir())
+        except FileNotFoundError:
+            return []
+        for entry in entries:
+            # "<epoch>.part" belongs to <epoch>: it may be in the making.
+            epoch = entry.name.partition(".")[0]
+            if epoch.isdigit() and obsolete(int(epoch)):
+                shutil.rmtree(entry, ignore_errors=True)
+                removed.add(int(epoch))
+        return sorted(removed)

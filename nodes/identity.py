@@ -1,0 +1,85 @@
+"""Who a data directory belongs to: `identity.json`, the last thing a bootstrap or a restore writes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nodes.members import parse_members, parse_node_id
+from quiesce.errors import DamagedStore, DiskFailed, InvalidConfiguration
+
+FILE_NAME = "identity.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A node of a cluster; `members` is address by node id, this node's among them."""
+
+    node_id: int
+    cluster_id: str
+    members: Mapping[int, str]
+
+
+def read_identity(directory: Path) -> Identity | None:
+    """Return the identity of a data directory, or None where it holds no finished node.
+
+    Raises:
+        DamagedStore: the file is there and cannot be understood.
+    """
+    path = directory / FILE_NAME
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise DamagedStore(path=path, detail=str(error)) from error
+    try:
+        if found["format"] != _FORMAT:
+            raise DamagedStore(path=path, detail=f"format {found['format']} is not known to this version")
+        identity = Identity(
+            parse_node_id("node_id", found["node_id"]),
+            str(found["cluster_id"]),
+            parse_members("members", found["members"]),
+        )
+    except (KeyError, TypeError, InvalidConfiguration) as error:
+        raise DamagedStore(path=path, detail=f"{type(error).__name__}: {error}") from error
+    if identity.node_id not in identity.members or not identity.cluster_id:
+        raise DamagedStore(path=path, detail="it names no cluster, or not this node among the members")
+    return identity
+
+
+def write_identity(directory: Path, identity: Identity) -> None:
+    """Write the identity so that after a crash it is there whole, or as it was before.
+
+    Raises:
+        DiskFailed: it could not be brought to disk.
+    """
+    path, part = directory / FILE_NAME, directory / f"{FILE_NAME}.part"
+    content = {
+        "format": _FORMAT,
+        "node_id": identity.node_id,
+        "cluster_id": identity.cluster_id,
+        "members": {str(node): address for node, address in sorted(identity.members.items())},
+    }
+    try:
+        with part.open("wb") as file:
+            file.write(json.dumps(content, indent=2).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        fsync_directory(directory)
+    except OSError as error:
+        raise DiskFailed(operation="write", path=path, detail=str(error)) from error
+
+
+def fsync_directory(directory: Path) -> None:
+    """Bring names made or removed in a directory to disk."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
