@@ -1,0 +1,121 @@
+"""What can happen to a backup job. `ticket` says which effect it answers; others are nobody's answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from coordinator.job.choosing import Survey
+from coordinator.job.model import Failure, Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An effect came to its end, or (Progressed) is on its way."""
+
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryReady(Answer):
+    """The repository exists and takes writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed(Answer):
+    """The cluster was looked at; `snapshot_id` is a fresh id for the attempt that begins."""
+
+    survey: Survey
+    snapshot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred(Answer):
+    """Another node leads now."""
+
+    leader_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Acquired(Answer):
+    """The rotation lease was granted."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drained(Answer):
+    """The replica answers no client any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marked(Answer):
+    """The mark is in the log."""
+
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpointed(Answer):
+    """The replica has the checkpoint at the mark."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed(Answer):
+    """The snapshot worker got on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken(Answer):
+    """All pages are in the repository, and the manifest's draft is here."""
+
+    draft: bytes
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed(Answer):
+    """The lease was renewed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published(Answer):
+    """The manifest is in the repository."""
+
+
+@dataclass(frozen=True, slots=True)
+class Released(Answer):
+    """The lease has been given back, or had ended before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Returned(Answer):
+    """The replica serves clients again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Answer):
+    """An effect failed."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time went by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Someone wants the job to end."""
+
+    why: str = "it was asked for"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalLost:
+    """The job's state cannot be recorded any more."""
+
+    failure: Failure
+
+
+Happening = Answer | Tick | Cancel | JournalLost

@@ -1,0 +1,313 @@
+"""The steps of a backup job.
+
+`step(job, happening, now)` returns the job's next state and what is to be done. Whatever happens, in whatever order and
+however often, a job ends; a lease it was granted is given back or has ended; and a manifest is published only right
+after the cluster has renewed the lease of the very epoch it was made under.
+"""
+
+from __future__ import annotations
+
+from coordinator.job import happenings
+from coordinator.job.choosing import choose
+from coordinator.job.effects import Effect
+from coordinator.job.happenings import Answer, Happening
+from coordinator.job.model import Backup, Failure, Lease, Moment, Policy, Request, Step, Verdict
+from coordinator.job.turn import HOLDING, Turn
+from quiesce.errors import (
+    BackupCancelled,
+    ClusterDegraded,
+    DeadlineExceeded,
+    LeaseLost,
+    QuiesceError,
+    RepositoryUnusable,
+    RotationHeld,
+)
+
+# Failures that speak of the replica, not of the repository or the request: another one may do better.
+ELSEWHERE = frozenset(
+    {
+        "UNAVAILABLE",
+        "NO_CHECKPOINT",
+        "SNAPSHOT_WORKER_FAILED",
+        "DEADLINE_EXCEEDED",
+        "DISK_FAILED",
+        "DAMAGED_STORE",
+        "OUT_OF_ROTATION",
+        "AWAITING_RESTORE",
+    }
+)
+_ON_REPLICA = frozenset({Step.DRAIN, Step.CHECKPOINT, Step.SNAPSHOT})
+# A cluster between two leaders is worth another look within the step's deadline.
+_PASSING = frozenset({"NO_LEADER", "NOT_LEADER", "UNAVAILABLE"})
+# How long a job that is to end waits to hear whether its lease was granted.
+_LAST_WORD_MS = 2_000
+
+
+def begin(request: Request, policy: Policy, now: Moment) -> tuple[Backup, list[Effect]]:
+    """Return a new job and the first thing to do."""
+    turn = Turn(Backup(request, policy, started_ms=now.unix_ms), now)
+    turn.check()
+    return turn.result()
+
+
+def wake_at(job: Backup) -> int:
+    """Return the monotonic time at which the job wants a Tick, if nothing happens before."""
+    times = [job.deadline]
+    if job.lease is not None:
+        times.append(job.lease.until)
+        if not job.lease.renewing and job.step in HOLDING and job.step is not Step.FENCE:
+            times.append(job.lease.renew_at)
+    return min(times)
+
+
+def step(job: Backup, happening: Happening, now: Moment) -> tuple[Backup, list[Effect]]:
+    """Return what becomes of `job` by `happening`, and what is to be done."""
+    turn = Turn(job, now)
+    match happening:
+        case Answer():
+            _answered(turn, happening)
+        case _ if job.ended:
+            pass
+        case happenings.Tick():
+            _ticked(turn)
+        case happenings.Cancel(why):
+            _cancelled(turn, why)
+        case happenings.JournalLost(failure):
+            _journal_lost(turn, failure)
+    return turn.result()
+
+
+def _answered(turn: Turn, answer: Answer) -> None:
+    job = turn.job
+    if job.lease is not None and answer.ticket == job.lease.renewing != 0:
+        _renewal(turn, job.lease, answer)
+    elif answer.ticket == job.ticket != 0 and not job.ended:
+        if isinstance(answer, happenings.Failed):
+            _failed(turn, answer.failure)
+        else:
+            _advance(turn, answer)
+    elif isinstance(answer, happenings.Acquired) and answer.epoch != job.epoch:
+        # Granted after this job had stopped waiting for it.
+        turn.release_stray(answer.epoch)
+
+
+def _advance(turn: Turn, answer: Answer) -> None:  # noqa: C901 — one flat table reads best
+    job = turn.job
+    match job.step, answer:
+        case Step.CHECK, happenings.RepositoryReady():
+            turn.look_around(first=True)
+        case Step.CHOOSE, happenings.Surveyed():
+            _surveyed(turn, answer)
+        case Step.TRANSFER, happenings.Transferred(leader_id=leader_id):
+            if leader_id == job.node_id:
+                detail = f"node {job.node_id} leads, and no other node took over"
+                _end(turn, Verdict.FAILED, Failure.of(ClusterDegraded(detail=detail)))
+            elif not _end_if_due(turn):
+                turn.acquire()
+        case Step.ACQUIRE, happenings.Acquired(epoch=epoch):
+            turn.granted(epoch)
+            if not _end_if_due(turn):
+                turn.drain()
+        case Step.DRAIN, happenings.Drained():
+            turn.write_mark()
+        case Step.MARK, happenings.Marked(mark=mark):
+            turn.await_checkpoint(mark)
+        case Step.CHECKPOINT, happenings.Checkpointed():
+            turn.take_snapshot()
+        case Step.SNAPSHOT, happenings.Progressed():
+            turn.extend(job.policy.stall_ms)
+        case Step.SNAPSHOT, happenings.Taken(draft=draft, text=text):
+            turn.fence(text)
+            turn.set(draft=draft)
+        case Step.FENCE, happenings.Renewed():
+            turn.renewed(job.asked_at)
+            turn.publish()
+        case Step.PUBLISH, happenings.Published():
+            turn.note(f"snapshot {job.snapshot_id} is published")
+            _end(turn, Verdict.SUCCEEDED, None)
+        case Step.RELEASE, happenings.Released():
+            _given_back(turn)
+        case Step.RETURN, happenings.Returned():
+            turn.done(f"node {job.node_id} serves again")
+        case _:
+            pass
+
+
+def _surveyed(turn: Turn, answer: happenings.Surveyed) -> None:
+    job = turn.job
+    request = job.request
+    try:
+        choice = choose(answer.survey, node_id=request.node_id, tried=job.tried, last_used=request.last_used)
+    except QuiesceError as error:
+        again = isinstance(error, ClusterDegraded | RotationHeld) and job.attempt > 1
+        _not_chosen(turn, Failure.of(error), again=again)
+        return
+    turn.set(node_id=choice.node_id, snapshot_id=answer.snapshot_id, failure=None if job.attempt == 1 else job.failure)
+    turn.note(f"node {choice.node_id} was chosen" + (", and leads" if choice.leads else ""))
+    if choice.leads:
+        turn.transfer()
+    else:
+        turn.acquire()
+
+
+def _not_chosen(turn: Turn, failure: Failure, *, again: bool) -> None:
+    job = turn.job
+    if again:
+        turn.note_once(f"no replica can be taken yet: {failure.message}")
+        if job.attempt == 1:
+            turn.set(failure=failure)
+        turn.look_around(first=False)
+    elif job.attempt > 1 and job.failure is not None:
+        turn.note(f"no other replica can be taken: {failure.message}")
+        _end(turn, Verdict.FAILED, job.failure)
+    else:
+        _end(turn, Verdict.FAILED, failure)
+
+
+def _failed(turn: Turn, failure: Failure) -> None:
+    job = turn.job
+    match job.step:
+        case Step.CHOOSE:
+            _not_chosen(turn, failure, again=failure.reason in _PASSING or job.attempt > 1)
+        case Step.FENCE if failure.reason != LeaseLost.reason():
+            # The work of hours must not be lost to an election: the lease still runs.
+            turn.note_once(f"the lease was not renewed yet: {failure.message}")
+            turn.renew_fence(pause_ms=job.policy.renew_again_ms())
+        case Step.RELEASE:
+            turn.note(f"the lease was not given back ({failure.message}); it ends by itself")
+            _given_back(turn)
+        case Step.RETURN:
+            turn.done(f"node {job.node_id} does not serve yet: {failure.message}")
+        case Step.TRANSFER | Step.ACQUIRE if job.ending is not None:
+            _end_if_due(turn)
+        case _:
+            _end_or_elsewhere(turn, failure)
+
+
+def _end_or_elsewhere(turn: Turn, failure: Failure) -> None:
+    job = turn.job
+    elsewhere = job.step in _ON_REPLICA and failure.reason in ELSEWHERE and not job.request.node_id
+    if not elsewhere or job.attempt >= job.policy.attempts:
+        _end(turn, Verdict.FAILED, failure)
+        return
+    turn.note(f"failed on node {job.node_id}, attempt {job.attempt}: {failure.message}")
+    turn.set(failure=failure, tried=job.tried | {job.node_id})
+    turn.release()
+
+
+def _end(turn: Turn, verdict: Verdict, failure: Failure | None) -> None:
+    turn.set(verdict=verdict, failure=failure, ending=None)
+    if failure is not None:
+        turn.note(failure.message)
+    if turn.job.asked_lease:
+        turn.release()
+    else:
+        turn.done("")
+
+
+def _end_if_due(turn: Turn) -> bool:
+    ending = turn.job.ending
+    if ending is not None:
+        _end(turn, *ending)
+    return ending is not None
+
+
+def _given_back(turn: Turn) -> None:
+    job = turn.job
+    if job.verdict is None:
+        turn.next_attempt()
+    elif job.epoch:
+        turn.await_serving()
+    else:
+        turn.done("")
+
+
+def _renewal(turn: Turn, lease: Lease, answer: Answer) -> None:
+    if isinstance(answer, happenings.Renewed):
+        turn.renewed(lease.asked_at)
+    elif isinstance(answer, happenings.Failed):
+        if answer.failure.reason == LeaseLost.reason():
+            _lease_lost(turn)
+        else:
+            turn.note_once(f"the lease was not renewed yet: {answer.failure.message}")
+            turn.renew_later()
+
+
+def _lease_lost(turn: Turn) -> None:
+    job = turn.job
+    failure = Failure.of(LeaseLost(epoch=job.epoch))
+    turn.set(lease=None)
+    if job.step is Step.PUBLISH:
+        # The fence was passed before; what the publication comes to decides.
+        turn.note("the lease ended during the publication")
+    elif job.step in HOLDING:
+        _end(turn, Verdict.FAILED, failure)
+
+
+def _ticked(turn: Turn) -> None:
+    job, now = turn.job, turn.now.mono_ms
+    if job.lease is not None:
+        if now >= job.lease.until:
+            _lease_lost(turn)
+            return
+        if not job.lease.renewing and now >= job.lease.renew_at and job.step in HOLDING - {Step.FENCE}:
+            turn.renew()
+    if now >= job.deadline:
+        _late(turn)
+
+
+def _late(turn: Turn) -> None:
+    job = turn.job
+    seconds = f"{turn.waited_ms() / 1000:g}"
+    failure = Failure.of(DeadlineExceeded(operation=f"The step {job.step} of the backup", seconds=seconds))
+    match job.step:
+        case Step.CHECK:
+            detail = f"it did not answer within {seconds} s"
+            failure = Failure.of(RepositoryUnusable(repository=job.request.repository, detail=detail))
+            _end(turn, Verdict.FAILED, failure)
+        case Step.CHOOSE:
+            turn.abort()
+            _end(turn, Verdict.FAILED, job.failure or failure)
+        case Step.FENCE:
+            _lease_lost(turn)
+        case _:
+            _failed(turn, failure)
+
+
+def _cancelled(turn: Turn, why: str) -> None:
+    job = turn.job
+    failure = Failure.of(BackupCancelled(job_id=job.request.job_id))
+    match job.step:
+        case Step.PUBLISH:
+            turn.note_once(f"cancel came too late ({why}): the snapshot is being published")
+        case Step.RETURN:
+            turn.done("not waiting for the replica to serve again")
+        case Step.RELEASE:
+            if job.verdict is None:
+                turn.set(verdict=Verdict.CANCELLED, failure=failure)
+                turn.note(f"cancelled: {why}")
+        case Step.TRANSFER | Step.ACQUIRE:
+            _end_soon(turn, Verdict.CANCELLED, failure, f"cancelled: {why}")
+        case _:
+            turn.note(f"cancelled: {why}")
+            _end(turn, Verdict.CANCELLED, failure)
+
+
+def _journal_lost(turn: Turn, failure: Failure) -> None:
+    match turn.job.step:
+        case Step.RELEASE if turn.job.verdict is None:
+            turn.set(verdict=Verdict.FAILED, failure=failure)
+        case Step.PUBLISH | Step.RELEASE | Step.RETURN:
+            turn.note_once(f"the job's state could not be recorded: {failure.message}")
+        case Step.TRANSFER | Step.ACQUIRE:
+            _end_soon(turn, Verdict.FAILED, failure, "the job's state could not be recorded")
+        case _:
+            turn.note_once("the job's state could not be recorded")
+            _end(turn, Verdict.FAILED, failure)
+
+
+def _end_soon(turn: Turn, verdict: Verdict, failure: Failure, text: str) -> None:
+    if turn.job.ending is None:
+        turn.note(text)
+        deadline = min(turn.job.deadline, turn.now.mono_ms + _LAST_WORD_MS)
+        turn.set(ending=(verdict, failure), deadline=deadline)

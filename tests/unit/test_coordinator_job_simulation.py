@@ -1,0 +1,288 @@
+"""The job's step machine under seeded disorder: failures, lost and late and doubled answers, cancels, lost leases."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from coordinator.job import (
+    Backup,
+    Failure,
+    Moment,
+    Policy,
+    Replica,
+    Request,
+    Step,
+    Survey,
+    Verdict,
+    begin,
+    machine,
+    step,
+    wake_at,
+)
+from coordinator.job import effects as e
+from coordinator.job import happenings as h
+from coordinator.job.choosing import Held
+from coordinator.job.model import Mark, owner_of
+from coordinator.job.turn import HOLDING, Turn
+from quiesce import errors
+
+POLICY = Policy(lease_ms=3_000, stall_ms=5_000, drain_ms=5_000, checkpoint_ms=5_000, publish_ms=9_000)
+REASONS: list[errors.QuiesceError] = [
+    errors.Unavailable(addresses="a", seconds=1, detail="x"),
+    errors.DeadlineExceeded(operation="x", seconds=1),
+    errors.LeaseLost(epoch=1),
+    errors.NoLeader(),
+    errors.SnapshotWorkerFailed(node_id=1, code=1, detail="x"),
+    errors.NoCheckpoint(node_id=1, epoch=1),
+    errors.RepositoryFull(repository="r", detail="x"),
+    errors.QuiesceError(detail="x"),
+]
+
+
+class World:
+    """A cluster, a repository and everything that can go wrong between them and a job."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.now = 1_000
+        self.queue: list[tuple[int, int, Callable[[], None]]] = []
+        self.order = itertools.count()
+        self.lease: Held | None = None
+        self.epochs = itertools.count(100)
+        self.granted: set[int] = set()
+        self.told: set[int] = set()
+        self.released: set[int] = set()
+        self.release_by_owner = False
+        self.renewed: dict[int, int] = {}
+        self.asked: dict[int, e.Effect] = {}
+        self.aborted: set[int] = set()
+        self.published = 0
+        # Each seed has its own temper: some runs are nearly quiet, some all failure.
+        self.trouble = self.random.choice([0.0, 0.02, 0.1, 0.4])
+        request = Request("job", "repo", node_id=self.random.choice([0, 0, 0, 1, 2]))
+        self.job, wanted = begin(request, POLICY, self.moment())
+        self.carry_out(wanted, None)
+        if self.random.random() < 0.3:
+            self.later(self.random.randrange(60_000), lambda: self.tell(h.Cancel()))
+        if self.random.random() < 0.1:
+            self.later(self.random.randrange(20_000), lambda: self.tell(h.JournalLost(Failure.of(errors.NoLeader()))))
+        if self.random.random() < 0.2:
+            self.later(self.random.randrange(30_000), self.take_lease_away)
+
+    def moment(self) -> Moment:
+        # The wall clock jumps about; nothing may depend on it.
+        return Moment(self.now, 1_700_000_000_000 + self.now + self.random.randrange(-5_000, 5_000))
+
+    def later(self, delay: int, action: Callable[[], None]) -> None:
+        heapq.heappush(self.queue, (self.now + delay, next(self.order), action))
+
+    def take_lease_away(self) -> None:
+        self.lease = None
+
+    def held(self) -> Held | None:
+        if self.lease is not None and self.now >= self.lease.expires_ms:
+            self.lease = None
+        return self.lease
+
+    # --- what the job asks for
+
+    def carry_out(self, wanted: list[e.Effect], because: h.Happening | None) -> None:
+        for effect in wanted:
+            if isinstance(effect, e.Abort):
+                self.aborted.add(effect.ticket)
+                continue
+            assert effect.ticket not in self.asked, "a ticket is used once"
+            self.asked[effect.ticket] = effect
+            self.check(effect, because)
+            self.later(self.delay(), lambda effect=effect: self.arrive(effect))  # type: ignore[misc]
+
+    def check(self, effect: e.Effect, because: h.Happening | None) -> None:
+        stray = isinstance(effect, e.ReleaseLease) and effect.epoch != self.job.epoch
+        assert stray or effect.epoch == self.job.epoch, "effects carry the epoch"
+        if isinstance(effect, e.AcquireLease):
+            assert self.told <= self.released, "a second lease is asked for while one is held"
+            assert self.job.node_id == effect.node_id
+        if isinstance(effect, e.ReleaseLease):
+            self.released.add(effect.epoch)
+            self.release_by_owner |= effect.epoch == 0
+        if isinstance(effect, e.Publish):
+            assert isinstance(because, h.Renewed), "published without a renewal just before"
+            assert self.renewed.get(because.ticket) == effect.epoch, "published under another epoch"
+            assert effect.draft == b"draft"
+            self.published += 1
+            assert self.published == 1, "published twice"
+
+    def delay(self) -> int:
+        if self.random.random() < self.trouble / 4:
+            return self.random.randrange(40_000)
+        return self.random.randrange(1, 120)
+
+    def arrive(self, effect: e.Effect) -> None:
+        """The effect reaches the world, unless it was aborted in time; its answer travels back."""
+        if effect.ticket in self.aborted and self.random.random() < 0.7:
+            return
+        refuse = self.random.random() < self.trouble / 2
+        acted = self.answer(effect) if not refuse or self.random.random() < 0.5 else None
+        answer: h.Answer | None = acted
+        if refuse:
+            answer = h.Failed(effect.ticket, Failure.of(self.random.choice(REASONS)))
+        if answer is None or self.random.random() < self.trouble / 8:
+            return
+        self.later(self.delay(), lambda: self.tell(answer))
+        if self.random.random() < self.trouble:
+            self.later(self.delay(), lambda: self.tell(answer))
+
+    def answer(self, effect: e.Effect) -> h.Answer | None:  # noqa: C901
+        ticket = effect.ticket
+        match effect:
+            case e.CheckRepository():
+                return h.RepositoryReady(ticket)
+            case e.LookAround():
+                down = self.random.random() < self.trouble / 2
+                replicas = tuple(Replica(n, healthy=not (down and n == 2), serving=True) for n in (1, 2, 3))
+                return h.Surveyed(ticket, Survey("c", 1, replicas, self.held()), f"snapshot-{ticket}")
+            case e.TransferLeadership():
+                return h.Transferred(ticket, self.random.choice([1, 2, 3]))
+            case e.AcquireLease(node_id=node_id, owner=owner, reason=reason, ttl_ms=ttl_ms):
+                if self.held() is not None:
+                    return h.Failed(ticket, Failure.of(errors.RotationHeld(owner="other")))
+                self.lease = Held(node_id, owner, reason, self.now + ttl_ms, next(self.epochs))
+                self.granted.add(self.lease.epoch)
+                return h.Acquired(ticket, self.lease.epoch)
+            case e.RenewLease(ttl_ms=ttl_ms):
+                held = self.held()
+                if held is None or held.epoch != effect.epoch:
+                    return h.Failed(ticket, Failure.of(errors.LeaseLost(epoch=effect.epoch)))
+                self.lease = Held(held.node_id, held.owner, held.reason, self.now + ttl_ms, held.epoch)
+                self.renewed[ticket] = effect.epoch
+                return h.Renewed(ticket)
+            case e.ReleaseLease(owner=owner):
+                held = self.held()
+                if held is not None and (held.epoch == effect.epoch or (effect.epoch == 0 and held.owner == owner)):
+                    self.lease = None
+                return h.Released(ticket)
+            case e.AwaitDrained():
+                return h.Drained(ticket)
+            case e.WriteMark():
+                return h.Marked(ticket, Mark(1, 2, 3))
+            case e.AwaitCheckpoint():
+                return h.Checkpointed(ticket)
+            case e.TakeSnapshot():
+                for _ in range(self.random.randrange(5)):
+                    self.later(self.random.randrange(4_000), lambda: self.tell(h.Progressed(ticket)))
+                self.later(self.random.randrange(8_000), lambda: self.tell(h.Taken(ticket, b"draft")))
+                return h.Progressed(ticket)
+            case e.Publish():
+                return h.Published(ticket)
+            case e.AwaitServing():
+                return h.Returned(ticket)
+        raise AssertionError(effect)
+
+    # --- what the job hears
+
+    def tell(self, happening: h.Happening) -> None:
+        before = self.job
+        if isinstance(happening, h.Acquired):
+            self.told.add(happening.epoch)
+        self.job, wanted = step(before, happening, self.moment())
+        self.carry_out(wanted, happening)
+        self.invariants(before)
+
+    def invariants(self, before: Backup) -> None:
+        job = self.job
+        times = [event.at_ms for event in job.events]
+        assert times == sorted(times), "history out of order"
+        assert job.events[: len(before.events)] == before.events, "history was rewritten"
+        assert job.lease is None or job.step in HOLDING
+        assert job.lease is None or job.lease.epoch == job.epoch
+        assert job.attempt <= POLICY.attempts
+        assert not before.ended or job.step is Step.DONE, "a job that ended came back"
+        if job.ended:
+            assert job.verdict is not None
+            assert (job.failure is None) == (job.verdict is Verdict.SUCCEEDED)
+            assert job.verdict is not Verdict.SUCCEEDED or self.published == 1
+
+    def run(self) -> None:
+        give_up = self.now + 600_000
+        while self.queue or not self.job.ended:
+            wake = wake_at(self.job) if not self.job.ended else None
+            if self.queue and (wake is None or self.queue[0][0] <= wake):
+                at, _, action = heapq.heappop(self.queue)
+                self.now = max(self.now, at)
+                action()
+            elif wake is not None:
+                self.now = max(self.now, wake + self.random.choice([0, 0, 3, 700]))
+                before = self.job
+                self.tell(h.Tick())
+                assert self.job != before, "a tick that changes nothing would be asked for again at once"
+            assert self.now < give_up, "the job does not end"
+        assert self.told <= self.released, "a lease was granted and never given back"
+        assert self.granted <= self.told | self.released or self.release_by_owner, "a lease was forgotten"
+
+
+def outcomes(seeds: range) -> Iterator[World]:
+    for seed in seeds:
+        world = World(seed)
+        try:
+            world.run()
+        except AssertionError as problem:
+            raise AssertionError(f"seed {seed}: {problem}") from problem
+        yield world
+
+
+def test_every_order_of_events_keeps_the_invariants() -> None:
+    verdicts: dict[Verdict, int] = dict.fromkeys(Verdict, 0)
+    elsewhere = late = 0
+    for world in outcomes(range(4_000)):
+        assert world.job.verdict is not None
+        verdicts[world.job.verdict] += 1
+        elsewhere += world.job.verdict is Verdict.SUCCEEDED and world.job.attempt > 1
+        late += bool(world.granted - {world.job.epoch})
+    # The disorder must reach every way a job can end, or it proves nothing.
+    assert min(verdicts.values()) > 100
+    assert elsewhere > 10
+    assert late > 10
+
+
+def _publish_without_fence(turn: Turn, text: str) -> None:
+    turn.note(text)
+    turn.publish()
+
+
+def _fail_without_release(turn: Turn, verdict: Verdict, failure: Failure | None) -> None:
+    turn.set(verdict=verdict, failure=failure)
+    turn.done("")
+
+
+def _never_give_up(turn: Turn) -> None:
+    turn.extend(1_000)
+
+
+def _forget_stray(turn: Turn, epoch: int) -> None:
+    del turn, epoch
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "bug"),
+    [
+        (Turn, "fence", _publish_without_fence),
+        (machine, "_end", _fail_without_release),
+        (machine, "_late", _never_give_up),
+        (Turn, "release_stray", _forget_stray),
+        (machine, "_lease_lost", lambda turn: turn.set(lease=None)),
+    ],
+)
+def test_a_planted_bug_is_found(where: object, name: str, bug: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(where, name, bug)
+    with pytest.raises(AssertionError, match="seed"):
+        for _ in outcomes(range(1_500)):
+            pass
+
+
+def test_owner_names_the_job() -> None:
+    assert owner_of("a") != owner_of("b")
