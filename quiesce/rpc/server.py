@@ -19,6 +19,7 @@ class Server:
     def __init__(self, address: str) -> None:
         self.address = address
         self.grpc = grpc.aio.server(options=SERVER_OPTIONS)
+        self._port: int | None = None
         self._health = HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
 
@@ -27,20 +28,31 @@ class Server:
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         await self._health.set(service, status)
 
+    def listen(self) -> int:
+        """Take the address, and return the port; calls wait until `start`.
+
+        Raises:
+            AddressInUse: the address is taken, or is not this machine's.
+        """
+        if self._port is None:
+            try:
+                port = self.grpc.add_insecure_port(self.address)
+            except RuntimeError as error:
+                raise AddressInUse(address=self.address, detail=str(error)) from error
+            if port == 0:
+                raise AddressInUse(address=self.address, detail="the bind was refused")
+            self._port = port
+        return self._port
+
     async def start(self, services: Iterable[str]) -> int:
-        """Listen, and return the port. `services` are the full names, for reflection.
+        """Listen, answer, and return the port. `services` are the full names, for reflection.
 
         Raises:
             AddressInUse: the address is taken, or is not this machine's.
         """
         names = [*services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME]
         reflection.enable_server_reflection(names, self.grpc)
-        try:
-            port = self.grpc.add_insecure_port(self.address)
-        except RuntimeError as error:
-            raise AddressInUse(address=self.address, detail=str(error)) from error
-        if port == 0:
-            raise AddressInUse(address=self.address, detail="the bind was refused")
+        port = self.listen()
         await self.grpc.start()
         return port
 
