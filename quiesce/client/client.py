@@ -1,0 +1,246 @@
+"""The asynchronous client."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator, Iterable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from quiesce.client.admin import Admin
+from quiesce.client.calls import ATTEMPT_TIMEOUT_S, Calls, Effect, To
+from quiesce.client.limits import check_batch
+from quiesce.client.scans import scan_records
+from quiesce.client.writes import Writes
+from quiesce.records import RID, Record, encode_key
+from quiesce.v1 import database_pb2, database_pb2_grpc, record_pb2, record_pb2_grpc
+from quiesce.v1.database_pb2 import Database, SchemaChange
+from quiesce.v1.record_pb2 import Operation, ScanIndexResponse, ScanResponse, WriteResponse
+
+
+class Matches(list[Record]):
+    """The records found under one key of an index."""
+
+    # The index holds more under this key than were asked for.
+    truncated: bool = False
+
+
+class AsyncClient:
+    """A client of one cluster: finds its nodes and its leader, moves off nodes that do not serve, retries safely.
+
+    It can be used by many tasks of one event loop at once. Use it as an asynchronous context manager, or call `close`.
+
+    Every call ends within its time: with an answer, or a typed error of `quiesce.errors`. A write is applied exactly
+    once however often the client has to send it; where it cannot find out whether it was applied, it raises
+    OutcomeUnknown.
+    """
+
+    def __init__(
+        self,
+        addresses: str | Sequence[str],
+        *,
+        timeout_s: float = 10.0,
+        attempt_timeout_s: float = ATTEMPT_TIMEOUT_S,
+        name: str = "",
+    ) -> None:
+        """Make a client; it connects when it is first used.
+
+        Args:
+            addresses: `host:port` of one node or more, as list or separated by commas; the others are found by asking.
+            timeout_s: seconds for a call with all its attempts.
+            attempt_timeout_s: seconds after which an attempt is given up and another node asked, at first; at most a
+                third of `timeout_s`, and longer from attempt to attempt.
+            name: who this is; shown with the sessions of the cluster.
+        """
+        self._calls = Calls(addresses, timeout_s=timeout_s, attempt_timeout_s=attempt_timeout_s)
+        self._writes = Writes(self._calls, name or f"{socket.gethostname()}:{os.getpid()}")
+        self.admin = Admin(self._calls)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Cut what still runs, and the connections."""
+        await self._calls.close()
+
+    @property
+    def cluster_id(self) -> str | None:
+        """The cluster this client talks to, once it has talked to it; it refuses to go on with another."""
+        return self._calls.cluster_id
+
+    # --- records
+
+    async def get(
+        self, database: str, ids: Iterable[RID], *, stale: bool = False, timeout_s: float | None = None
+    ) -> dict[RID, Record]:
+        """Read records, all at one moment; those that do not exist are not in the answer.
+
+        Args:
+            database: its name.
+            ids: the records, 10,000 at most.
+            stale: take what the asked node has, which may lack the latest writes.
+            timeout_s: seconds, instead of the client's.
+        """
+        request = record_pb2.GetRequest(
+            database=database, ids=[RID.message(rid) for rid in ids], consistency=_consistency(stale)
+        )
+        answer = await self._calls.unary(
+            record_pb2_grpc.RecordsStub, "Get", request, record_pb2.GetResponse, timeout_s=timeout_s
+        )
+        return {record.rid: record for record in map(Record.of, answer.records)}
+
+    async def write(
+        self, database: str, operations: Sequence[Operation], *, timeout_s: float | None = None
+    ) -> WriteResponse:
+        """Apply operations (of `quiesce.records`) as one transaction: all of them, or none.
+
+        Many writes may be in flight; more than 1,024 wait for each other. Their order is then the cluster's choice.
+
+        Returns:
+            The log index of the write, and for each operation the record's id and version, in order.
+
+        Raises:
+            StaleVersion, DuplicateKey, ConstraintViolated, UnknownRecord, ...: nothing was applied.
+            OutcomeUnknown: it may or may not have been applied.
+        """
+        check_batch(operations)
+        return await self._writes.write(database, operations, timeout_s)
+
+    def scan(
+        self,
+        database: str,
+        *,
+        cluster: int | None = None,
+        class_name: str | None = None,
+        whole: bool = False,
+        stale: bool = False,
+        after: RID | None = None,
+        limit: int = 0,
+        resume: bool = False,
+        timeout_s: float | None = None,
+    ) -> AsyncIterator[ScanResponse]:
+        """Stream the records of a cluster, of a class with its sub-classes, or of the whole database.
+
+        The records come in batches, in order of their ids, as they were at one moment; the first batch carries the
+        database's definition.
+
+        Args:
+            database: its name.
+            cluster: one of the three: a cluster's id,
+            class_name: a class,
+            whole: or everything.
+            stale: take what the asked node has, which may lack the latest writes.
+            after: go on behind this record.
+            limit: the most records; 0 is all.
+            resume: when the node fails midway, go on at another one, which shows a later moment. Otherwise a scan that
+                breaks after its first batch raises Unavailable.
+            timeout_s: seconds to wait for each batch, instead of the client's.
+        """
+        request = record_pb2.ScanRequest(
+            database=database,
+            cluster=cluster,
+            class_name=class_name,
+            whole_database=whole or None,
+            consistency=_consistency(stale),
+            after=after.message() if after is not None else None,
+            limit=limit,
+        )
+        return scan_records(self._calls, request, resume=resume, timeout_s=timeout_s)
+
+    async def lookup(
+        self,
+        database: str,
+        index_name: str,
+        keys: Sequence[Sequence[Any]],
+        *,
+        limit: int = 0,
+        stale: bool = False,
+        timeout_s: float | None = None,
+    ) -> list[Matches]:
+        """Find records by the keys of an index.
+
+        Args:
+            database: its name.
+            index_name: the index.
+            keys: each a sequence with one value a field of the index.
+            limit: the most records a key; 0 is the server's limit.
+            stale: take what the asked node has, which may lack the latest writes.
+            timeout_s: seconds, instead of the client's.
+
+        Returns:
+            The records found, for each key, in order.
+        """
+        request = record_pb2.LookupRequest(
+            database=database,
+            index_name=index_name,
+            keys=[encode_key(key) for key in keys],
+            consistency=_consistency(stale),
+            limit=limit,
+        )
+        answer = await self._calls.unary(
+            record_pb2_grpc.RecordsStub, "Lookup", request, record_pb2.LookupResponse, timeout_s=timeout_s
+        )
+        found = []
+        for match in answer.matches:
+            matches = Matches(map(Record.of, match.records))
+            matches.truncated = match.truncated
+            found.append(matches)
+        return found
+
+    def scan_index(
+        self, database: str, index_name: str, *, stale: bool = False, timeout_s: float | None = None
+    ) -> AsyncIterator[ScanIndexResponse]:
+        """Stream the entries of an index in key order, as they were at one moment, in batches."""
+        request = record_pb2.ScanIndexRequest(
+            database=database, index_name=index_name, consistency=_consistency(stale)
+        )
+        return self._calls.stream(
+            record_pb2_grpc.RecordsStub, "ScanIndex", request, record_pb2.ScanIndexResponse, timeout_s=timeout_s
+        )
+
+    # --- databases
+
+    async def create_database(self, name: str, *, importing: bool = False) -> Database:
+        """Create a database; one made for an import is empty and shows when it is published."""
+        request = database_pb2.CreateDatabaseRequest(name=name, importing=importing)
+        return await self._change("CreateDatabase", request, Database)
+
+    async def drop_database(self, name: str) -> None:
+        """Remove a database with all that is in it."""
+        request = database_pb2.DropDatabaseRequest(name=name)
+        await self._change("DropDatabase", request, database_pb2.DropDatabaseResponse)
+
+    async def list_databases(self, *, all: bool = False) -> list[Database]:  # noqa: A002  the word of the command line
+        """Return the databases; with `all` also those being imported, and `system`."""
+        request = database_pb2.ListDatabasesRequest(all=all)
+        answer = await self._calls.unary(
+            database_pb2_grpc.DatabasesStub, "ListDatabases", request, database_pb2.ListDatabasesResponse
+        )
+        return list(answer.databases)
+
+    async def database(self, name: str) -> Database:
+        """Return a database's clusters, classes and indexes."""
+        request = database_pb2.GetDatabaseRequest(name=name)
+        return await self._calls.unary(database_pb2_grpc.DatabasesStub, "GetDatabase", request, Database)
+
+    async def alter_schema(self, name: str, changes: Sequence[SchemaChange]) -> Database:
+        """Apply all the changes to a database's schema, or none."""
+        request = database_pb2.AlterSchemaRequest(database=name, changes=changes)
+        return await self._change("AlterSchema", request, Database)
+
+    async def publish_database(self, name: str) -> Database:
+        """Make a database that was imported visible."""
+        request = database_pb2.PublishDatabaseRequest(name=name)
+        return await self._change("PublishDatabase", request, Database)
+
+    async def _change[T](self, method: str, request: Any, answer: type[T]) -> T: ...
+
+
+def _consistency(stale: bool) -> record_pb2.ReadConsistency:
+    return record_pb2.READ_CONSISTENCY_STALE if stale else record_pb2.READ_CONSISTENCY_LINEARIZABLE

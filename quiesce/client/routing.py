@@ -1,0 +1,188 @@
+"""Which node a call goes to: a pure core, told what happened and asked for the next choice.
+
+It knows the members, who the leader was last said to be, and which nodes failed or are out of rotation. Times are
+seconds of a monotonic clock, passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from random import Random
+
+# A node that failed is left alone for this long, doubling up to the last; a probe that succeeds ends it earlier.
+FIRST_BLOCK_S = 0.5
+LAST_BLOCK_S = 8.0
+# How long a node that said it is out of rotation is not asked for reads; a probe ends it earlier.
+ROTATION_BLOCK_S = 5.0
+
+
+class To(Enum):
+    """Who may answer a call."""
+
+    # Any node in rotation.
+    SERVING = "serving"
+    LEADER = "leader"
+
+
+# --- events
+
+
+@dataclass(frozen=True, slots=True)
+class MembersSeen:
+    """Some node named the members, by id, and the leader's id, 0 if it knows of none."""
+
+    members: tuple[tuple[int, str], ...]
+    leader_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A node answered, were it with an error that the request itself deserves."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A node was not reached, or did not answer in time."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotTheLeader:
+    """A node refused because it does not lead; `leader` is the address it names, or ""."""
+
+    address: str
+    leader: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotServing:
+    """A node refused because it is out of rotation, or waits to be restored."""
+
+    address: str
+
+
+Event = MembersSeen | Answered | Failed | NotTheLeader | NotServing
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Ask this node, after this many seconds."""
+
+    address: str
+    wait_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Peer:
+    failures: int = 0
+    failed_until: float = 0.0
+    out_until: float = 0.0
+
+    def blocked_until(self, to: To) -> float:
+        # A node out of rotation may still lead for a moment, and then takes writes.
+        return max(self.failed_until, self.out_until) if to is To.SERVING else self.failed_until
+
+
+@dataclass(slots=True)
+class Routing:
+    """Chooses nodes for calls."""
+
+    seeds: Sequence[str]
+    random: Random
+    leader: str = ""
+    _peers: dict[str, _Peer] = field(default_factory=dict)
+    _addresses: dict[int, str] = field(default_factory=dict)
+    _turn: int = 0
+
+    def __post_init__(self) -> None:
+        self._peers = {address: _Peer() for address in self.seeds}
+        # Many clients that start together should not all begin with the first node.
+        self._turn = self.random.randrange(len(self.seeds))
+
+    @property
+    def members(self) -> dict[int, str]:
+        """The members' addresses by node id; empty until they are known."""
+        return dict(self._addresses)
+
+    @property
+    def addresses(self) -> list[str]:
+        """Every address that calls go to: the members, or the seeds while those are not known."""
+        return list(self._peers)
+
+    def blocked(self, now_s: float) -> list[str]:
+        """Return the nodes that are left alone at the moment."""
+        return [address for address, peer in self._peers.items() if peer.blocked_until(To.SERVING) > now_s]
+
+    def step(self, event: Event, now_s: float) -> None:
+        """Take in what happened."""
+        match event:
+            case MembersSeen(members, leader_id):
+                self._see_members(members, leader_id)
+            case Answered(address):
+                if peer := self._peers.get(address):
+                    peer.failures, peer.failed_until = 0, 0.0
+            case Failed(address):
+                self._fail(address, now_s)
+            case NotTheLeader(address, leader):
+                self._follow(address, leader)
+            case NotServing(address):
+                if peer := self._peers.get(address):
+                    peer.failures, peer.failed_until = 0, 0.0
+                    peer.out_until = now_s + ROTATION_BLOCK_S
+
+    def serves(self, address: str) -> None:
+        """Take in that a probe found a node in rotation."""
+        if address in self._peers:
+            self._peers[address] = _Peer()
+
+    def choose(self, to: To, now_s: float, tried: Collection[str] = ()) -> Choice | None:
+        """Return the node to ask, or None when all that are worth asking were tried already."""
+        if to is To.LEADER and self._askable(self.leader, to, now_s, tried):
+            return Choice(self.leader)
+        open_ = [a for a, peer in self._peers.items() if peer.blocked_until(to) <= now_s]
+        untried = [address for address in open_ if address not in tried]
+        if untried:
+            self._turn += 1
+            return Choice(untried[self._turn % len(untried)])
+        if open_:
+            return None
+        first = min(self._peers, key=lambda address: self._peers[address].blocked_until(to))
+        return Choice(first, self._peers[first].blocked_until(to) - now_s)
+
+    def others(self, address: str) -> list[str]:
+        """Return the addresses without one."""
+        return [other for other in self._peers if other != address]
+
+    def _askable(self, address: str, to: To, now_s: float, tried: Collection[str]) -> bool:
+        peer = self._peers.get(address)
+        return peer is not None and address not in tried and peer.blocked_until(to) <= now_s
+
+    def _see_members(self, members: Iterable[tuple[int, str]], leader_id: int) -> None:
+        addresses = {node_id: address for node_id, address in members if address}
+        if addresses:
+            self._addresses = addresses
+            self._peers = {address: self._peers.get(address) or _Peer() for address in addresses.values()}
+        self.leader = self._addresses.get(leader_id, "")
+
+    def _fail(self, address: str, now_s: float) -> None:
+        peer = self._peers.get(address)
+        if peer is None:
+            return
+        # Many calls fail at once when a node dies: that is one failure, not many.
+        if peer.failed_until <= now_s:
+            length = min(FIRST_BLOCK_S * 2**peer.failures, LAST_BLOCK_S)
+            peer.failures = min(peer.failures + 1, 16)
+            peer.failed_until = now_s + length * self.random.uniform(0.75, 1.25)
+        if self.leader == address:
+            self.leader = ""
+
+    def _follow(self, address: str, leader: str) -> None:
+        if leader != address and leader in self._peers:
+            self.leader = leader
+        elif self.leader == address:
+            self.leader = ""
