@@ -1,7 +1,39 @@
-//! A thin binding to raft-rs.
+//! A thin binding to raft-rs. It adds a storage view over entries in memory and batches calls; all protocol
+//! decisions are raft-rs's, all input and output is the caller's.
+
+mod convert;
+mod core;
+mod ready;
+mod status;
+mod view;
+
 use pyo3::prelude::*;
 
+/// Says on stderr what happened before the abort that `panic = "abort"` brings.
+fn announce_panics() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        eprintln!("quiesce: the consensus core cannot go on; the process ends");
+        default(info);
+    }));
+}
+
 #[pymodule]
-fn _native(_m: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+mod _native {
+    use super::*;
+
+    #[pymodule_export]
+    use super::convert::describe_snapshot;
+    #[pymodule_export]
+    use super::core::RaftCore;
+    #[pymodule_export]
+    use super::ready::{LightReady, Ready};
+    #[pymodule_export]
+    use super::status::Status;
+
+    #[pymodule_init]
+    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        announce_panics();
+        Ok(())
+    }
 }

@@ -1,0 +1,80 @@
+from typing import final
+
+# Roles are the numbers of quiesce.v1.NodeRole: 1 follower, 2 candidate, 3 leader.
+
+@final
+class Ready:
+    messages: list[tuple[int, bytes]]
+    snapshots: list[tuple[int, int, bytes]]
+    persisted_messages: list[tuple[int, bytes]]
+    entries: list[tuple[int, int, bytes]]
+    hard_state: tuple[int, int, int] | None
+    must_sync: bool
+    committed: int
+    read_states: list[tuple[int, bytes]]
+    snapshot: tuple[int, int, bytes, list[int], list[int]] | None
+    soft_state: tuple[int, int] | None
+
+@final
+class LightReady:
+    messages: list[tuple[int, bytes]]
+    snapshots: list[tuple[int, int, bytes]]
+    committed: int
+    commit: int | None
+
+@final
+class Status:
+    term: int
+    vote: int
+    commit: int
+    applied: int
+    first_index: int
+    last_index: int
+    leader: int
+    role: int
+    transferee: int
+    bytes: int
+    progress: list[tuple[int, int, int, bool]]
+
+@final
+class RaftCore:
+    def __new__(
+        cls,
+        *,
+        id: int,
+        applied: int,
+        hard_state: tuple[int, int, int],
+        voters: list[int],
+        learners: list[int],
+        base: tuple[int, int],
+        entries: list[bytes],
+        election_tick: int,
+        heartbeat_tick: int,
+        max_size_per_msg: int,
+        max_inflight_msgs: int,
+        pre_vote: bool = True,
+        check_quorum: bool = True,
+        priority: int = 0,
+    ) -> RaftCore: ...
+    def tick(self) -> bool: ...
+    def step(self, messages: list[bytes]) -> None: ...
+    def propose(self, entries: list[bytes]) -> tuple[int, int] | None: ...
+    def read_index(self, contexts: list[bytes]) -> None: ...
+    def campaign(self) -> None: ...
+    def ready(self) -> Ready | None: ...
+    def advance(self) -> LightReady: ...
+    def advance_apply_to(self, index: int) -> None: ...
+    def entries(self, low: int, high: int, max_bytes: int) -> list[tuple[int, int, bytes]]: ...
+    def term_at(self, index: int) -> int | None: ...
+    def compact(self, index: int) -> None: ...
+    def set_snapshot(self, index: int, term: int, data: bytes) -> None: ...
+    def clear_snapshot(self) -> None: ...
+    def snapshot_wanted(self) -> tuple[int, int] | None: ...
+    def report_unreachable(self, id: int) -> None: ...
+    def report_snapshot(self, id: int, arrived: bool) -> None: ...
+    def transfer_leader(self, to: int) -> None: ...
+    def set_priority(self, priority: int) -> None: ...
+    def set_randomized_election_timeout(self, ticks: int) -> None: ...
+    def status(self) -> Status: ...
+
+def describe_snapshot(message: bytes) -> tuple[int, int, int]: ...
