@@ -28,11 +28,11 @@ fn failed(error: raft::Error) -> PyErr {
 #[pymethods]
 impl RaftCore {
     #[new]
-    #[pyo3(signature = (*, id, applied, hard_state, voters, learners, base, entries, election_tick, heartbeat_tick,
+    #[pyo3(signature = (*, node_id, applied, hard_state, voters, learners, base, entries, election_tick, heartbeat_tick,
         max_size_per_msg, max_inflight_msgs, pre_vote=true, check_quorum=true, priority=0))]
     #[allow(clippy::too_many_arguments)]
     fn new(
-        id: u64,
+        node_id: u64,
         applied: u64,
         hard_state: (u64, u64, u64),
         voters: Vec<u64>,
@@ -48,7 +48,7 @@ impl RaftCore {
         priority: i64,
     ) -> PyResult<Self> {
         let config = Config {
-            id,
+            id: node_id,
             election_tick,
             heartbeat_tick,
             applied,
@@ -230,17 +230,17 @@ impl RaftCore {
         self.node.store().take_wanted()
     }
 
-    fn report_unreachable(&mut self, id: u64) {
-        self.node.report_unreachable(id);
+    fn report_unreachable(&mut self, node_id: u64) {
+        self.node.report_unreachable(node_id);
     }
 
-    fn report_snapshot(&mut self, id: u64, arrived: bool) {
+    fn report_snapshot(&mut self, node_id: u64, arrived: bool) {
         let status = if arrived {
             SnapshotStatus::Finish
         } else {
             SnapshotStatus::Failure
         };
-        self.node.report_snapshot(id, status);
+        self.node.report_snapshot(node_id, status);
     }
 
     fn transfer_leader(&mut self, to: u64) {
