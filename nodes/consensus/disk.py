@@ -1,0 +1,81 @@
+"""The effects on a disk that the log and the snapshots need; a test passes one that fails or forgets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from quiesce.errors import DiskFailed
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def attempt(operation: str, path: Path, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what `call` returns; an OSError becomes DiskFailed, naming `operation` and `path`."""
+    try:
+        return call(*args, **kwargs)
+    except OSError as error:
+        raise DiskFailed(operation=operation, path=path, detail=error.strerror or error) from error
+
+
+class Disk:
+    """A disk as the operating system gives it. Every method raises DiskFailed, and none retries.
+
+    After a failed fsync the kernel may have dropped the pages and call the next one a success, so whoever sees
+    DiskFailed must end the process (https://www.usenix.org/conference/atc20/presentation/rebello).
+    """
+
+    def create(self, path: Path) -> int:
+        """Create a file that must not exist, and return its descriptor, open for appending."""
+        return attempt("create", path, os.open, path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
+
+    def open(self, path: Path) -> int:
+        """Open an existing file for appending."""
+        return attempt("open", path, os.open, path, os.O_WRONLY | os.O_APPEND)
+
+    def read(self, path: Path) -> bytes:
+        """Return the content of a file."""
+        return attempt("read", path, path.read_bytes)
+
+    def write(self, descriptor: int, data: bytes, path: Path) -> None:
+        """Append all of `data`; what a failure leaves half-written, recovery cuts off."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[attempt("write", path, os.write, descriptor, rest) :]
+
+    def sync(self, descriptor: int, path: Path) -> None:
+        """Return when the content of a file is on the disk."""
+        attempt("fdatasync", path, os.fdatasync, descriptor)
+
+    def sync_directory(self, path: Path) -> None:
+        """Return when the names in a directory are on the disk."""
+        descriptor = attempt("open", path, os.open, path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            attempt("fsync", path, os.fsync, descriptor)
+        finally:
+            os.close(descriptor)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Give a file another name, durably."""
+        attempt("rename", source, os.replace, source, target)
+        self.sync_directory(target.parent)
+
+    def truncate(self, path: Path, size: int) -> None:
+        """Cut a file to `size` bytes, durably."""
+        descriptor = self.open(path)
+        try:
+            attempt("truncate", path, os.ftruncate, descriptor, size)
+            attempt("fsync", path, os.fsync, descriptor)
+        finally:
+            os.close(descriptor)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file; it may come back after a crash unless its directory is synced."""
+        attempt("remove", path, path.unlink, missing_ok=True)
+
+    def close(self, descriptor: int) -> None:
+        """Close a descriptor that was synced already."""
+        os.close(descriptor)

@@ -1,0 +1,70 @@
+"""What consensus asks of the state it replicates, and what can be seen of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from quiesce.v1.node_pb2 import NodeRole
+from quiesce.v1.peer_pb2 import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedEntry:
+    """An entry that a majority has on disk. `data` is an encoded LogEntry; raft's own entries are empty."""
+
+    index: int
+    term: int
+    data: bytes
+
+
+class StateMachine(Protocol):
+    """The replicated state. All methods but `checkpoint` are called on one thread, the applier's."""
+
+    @property
+    def applied(self) -> tuple[int, int]:
+        """(index, term) of the last entry applied, from the disk at start; (0, 0) where the state is empty."""
+        ...
+
+    def apply(self, entries: Sequence[CommittedEntry]) -> list[tuple[int, Outcome]]:
+        """Apply entries in order; return (proposal_id, outcome) of every command in them, in order."""
+        ...
+
+    def checkpoint(self, directory: Path) -> tuple[int, int]:
+        """Write the whole state to `directory`, which does not exist; return its (index, term). Any thread."""
+        ...
+
+    def install(self, directory: Path) -> None:
+        """Replace the whole state by such a checkpoint, durably and through any crash all or nothing."""
+        ...
+
+    def durable_index(self) -> int:
+        """Bring what is applied to the disk, and return its index: the log may forget up to there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PeerProgress:
+    """A node as the leader sees it: `match` is the last index known to be on its disk."""
+
+    match: int
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ConsensusStatus:
+    """What can be seen of a node's part in consensus."""
+
+    role: NodeRole.ValueType
+    term: int
+    # 0: none known.
+    leader_id: int
+    commit_index: int
+    applied_index: int
+    first_index: int
+    last_index: int
+    log_bytes: int
+    # On the leader only, this node included.
+    peers: Mapping[int, PeerProgress] = field(default_factory=dict)

@@ -1,0 +1,70 @@
+"""How a node takes part in consensus."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from nodes.consensus.disk import Disk
+from nodes.consensus.fatal import end_process
+from nodes.consensus.log import SEGMENT_BYTES
+
+MEBIBYTE = 1 << 20
+
+
+def wall_clock_ms() -> int:
+    """Return Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ConsensusOptions:
+    """Times, bounds and effects. The defaults are the daemon's."""
+
+    tick_ms: int = 50
+    heartbeat_ticks: int = 2
+    # A follower that hears nothing campaigns after one to two times as many.
+    election_ticks: int = 20
+
+    # One log entry: so many commands, so many bytes; a bigger command goes alone.
+    entry_commands: int = 1024
+    entry_bytes: int = MEBIBYTE
+    # Appends under way to one follower, of a mebibyte at most each.
+    inflight_messages: int = 128
+    # Proposals that wait for their outcome, and readers that wait for a barrier.
+    waiting_proposals: int = 16_384
+    waiting_bytes: int = 64 * MEBIBYTE
+    waiting_readers: int = 65_536
+    # How long a node that lost leadership waits to learn what became of its proposals.
+    orphan_grace_s: float = 1.0
+
+    # Committed entries handed to the applier and not applied yet.
+    apply_bytes: int = 16 * MEBIBYTE
+    # Entries in memory that wait to be applied; beyond it a follower takes no more appends, a leader no proposals.
+    unapplied_bytes: int = 256 * MEBIBYTE
+    peer_inbox_bytes: int = 64 * MEBIBYTE
+    peer_outbox_bytes: int = 64 * MEBIBYTE
+
+    segment_bytes: int = SEGMENT_BYTES
+    # The log is compacted where it is longer than this, down to the tail that slow followers still need.
+    compact_bytes: int = 64 * MEBIBYTE
+    keep_bytes: int = 16 * MEBIBYTE
+
+    snapshot_chunk_bytes: int = MEBIBYTE
+    # A chunk that does not move for so long ends the transfer; so does an installation.
+    snapshot_stall_s: float = 30.0
+    snapshot_install_s: float = 600.0
+
+    # Election priority at start; raft-rs lets a node refuse its vote to one of lower priority with an equal log.
+    priority: int = 0
+    disk: Disk = field(default_factory=Disk)
+    clock_ms: Callable[[], int] = wall_clock_ms
+    monotonic: Callable[[], float] = time.monotonic
+    # Called on any thread with what makes going on unsafe.
+    on_fatal: Callable[[BaseException], None] = end_process
+
+    @property
+    def election_timeout_s(self) -> float:
+        """The shortest election timeout."""
+        return self.tick_ms * self.election_ticks / 1000
