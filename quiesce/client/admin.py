@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
+from quiesce.client import direct
+from quiesce.client.attempts import Effect
 from quiesce.client.calls import Calls
-from quiesce.errors import QuiesceError
+from quiesce.client.routing import To
+from quiesce.errors import QuiesceError, UnknownNode
+from quiesce.v1 import node_pb2
 from quiesce.v1.node_pb2 import (
     Mark,
     Member,
@@ -30,56 +35,141 @@ class Admin:
 
     async def members(self) -> MembersResponse:
         """Return the members, the leader's id (0: none) and the cluster's id."""
-        ...
+        attempts = self._calls.attempts("asking for the members", Effect.NONE)
+        return await self._calls.unary(lambda node: node.node.Members, node_pb2.MembersRequest(), attempts)
 
     async def status(self, node: int | str, *, timeout_s: float | None = None) -> NodeStatus:
-        """Return the state of one node, named by its id or by its address.
+        """Return the state of one node, named by its id, or by an address, which may be of any cluster.
 
         Raises:
             UnknownNode: the cluster has no node of that id.
         """
-        ...
+        address = node if isinstance(node, str) else await self._address(node)
+        return await direct.call(
+            self._calls.connections.to(address).node.Status,
+            node_pb2.StatusRequest(),
+            address=address,
+            operation="asking for the status",
+            timeout_s=timeout_s or self._calls.timeout_s,
+            metadata=() if isinstance(node, str) else self._calls.discovery.metadata,
+        )
 
     async def statuses(self, *, timeout_s: float = 2.0) -> list[tuple[Member, NodeStatus | QuiesceError]]:
-        """Return every member with its state, or the error that came instead, by node id."""
-        ...
+        """Return every member with its state, or the error that came instead, by node id; `timeout_s` for each."""
+        members = sorted((await self.members()).members, key=lambda member: member.node_id)
+
+        async def ask(member: Member) -> NodeStatus | QuiesceError:
+            try:
+                return await self.status(member.address, timeout_s=timeout_s)
+            except QuiesceError as error:
+                return error
+
+        return list(zip(members, await asyncio.gather(*map(ask, members)), strict=True))
 
     async def drain(self, node_id: int, owner: str, reason: str, ttl_ms: int) -> RotationLease:
         """Take a node out of rotation for at most `ttl_ms` milliseconds.
 
         Raises:
             RotationHeld, ClusterDegraded, UnknownNode: refused.
+            OutcomeUnknown: the answer was lost; the lease, if there is one, ends by itself.
         """
-        ...
+        request = node_pb2.DrainRequest(node_id=node_id, owner=owner, reason=reason, ttl_ms=ttl_ms)
+        attempts = self._calls.attempts("the drain", Effect.TWICE)
+        return await self._calls.unary(lambda node: node.node.Drain, request, attempts, to=To.LEADER)
 
     async def renew_drain(self, epoch: int, ttl_ms: int) -> RotationLease:
         """Let a lease last `ttl_ms` milliseconds from now; LeaseLost if it has ended."""
-        ...
+        request = node_pb2.RenewDrainRequest(epoch=epoch, ttl_ms=ttl_ms)
+        attempts = self._calls.attempts("renewing the lease", Effect.SAME)
+        return await self._calls.unary(lambda node: node.node.RenewDrain, request, attempts, to=To.LEADER)
 
     async def undrain(self, epoch: int) -> None:
         """Give a lease back; one that has ended is no error."""
-        ...
+        request = node_pb2.UndrainRequest(epoch=epoch)
+        attempts = self._calls.attempts("giving the lease back", Effect.SAME)
+        await self._calls.unary(lambda node: node.node.Undrain, request, attempts, to=To.LEADER)
 
     async def checkpoint(self, epoch: int) -> Mark:
-        """Set a mark in the log; the node out of rotation checkpoints its store exactly there."""
-        ...
+        """Set a mark in the log; the node out of rotation checkpoints its store exactly there.
 
-    def take_snapshot(
+        Raises:
+            LeaseLost: the lease of this epoch has ended.
+            OutcomeUnknown: the answer was lost, and with it the mark.
+        """
+        request = node_pb2.CheckpointRequest(epoch=epoch)
+        attempts = self._calls.attempts("the checkpoint", Effect.TWICE)
+        return await self._calls.unary(lambda node: node.node.Checkpoint, request, attempts, to=To.LEADER)
+
+    async def take_snapshot(
         self, node_id: int, request: TakeSnapshotRequest, *, idle_s: float = STREAM_IDLE_S
     ) -> AsyncIterator[SnapshotProgress]:
-        """Have a drained node write a snapshot's objects; leaving the iteration stops its worker."""
-        ...
+        """Have a drained node write a snapshot's objects; leaving the iteration stops its worker.
+
+        Args:
+            node_id: the node.
+            request: what to write, and where.
+            idle_s: the most seconds from one answer to the next.
+        """
+        address = await self._address(node_id)
+        answers = direct.read(
+            self._calls.connections.to(address).node.TakeSnapshot,
+            request,
+            address=address,
+            operation="the snapshot",
+            first_s=idle_s,
+            idle_s=idle_s,
+            metadata=self._calls.discovery.metadata,
+        )
+        try:
+            async for answer in answers:
+                yield answer
+        finally:
+            await answers.aclose()
 
     async def drop_checkpoint(self, node_id: int, epoch: int) -> None:
         """Remove a checkpoint from a node."""
-        ...
+        address = await self._address(node_id)
+        await direct.call(
+            self._calls.connections.to(address).node.DropCheckpoint,
+            node_pb2.DropCheckpointRequest(epoch=epoch),
+            address=address,
+            operation="dropping the checkpoint",
+            timeout_s=self._calls.timeout_s,
+            metadata=self._calls.discovery.metadata,
+        )
 
     async def transfer_leadership(self, to_node_id: int = 0) -> int:
         """Make another node the leader (0: the follower that is furthest) and return the new leader's id."""
-        ...
+        request = node_pb2.TransferLeadershipRequest(to_node_id=to_node_id)
+        # Of a named node a second try finds it done; an unnamed one would move leadership once more.
+        effect = Effect.SAME if to_node_id else Effect.TWICE
+        attempts = self._calls.attempts("the transfer of leadership", effect)
+        answer = await self._calls.unary(lambda node: node.node.TransferLeadership, request, attempts, to=To.LEADER)
+        return answer.leader_id
 
-    def restore_node(
+    async def restore_node(
         self, address: str, request: RestoreNodeRequest, *, idle_s: float = STREAM_IDLE_S
     ) -> AsyncIterator[RestoreProgress]:
-        """Have a node that waits for it load a snapshot; it then starts as a member of the new cluster."""
-        ...
+        """Have the node at an address, which waits for it, load a snapshot; it then starts in the new cluster."""
+        answers = direct.read(
+            self._calls.connections.to(address).node.Restore,
+            request,
+            address=address,
+            operation="the restore",
+            first_s=idle_s,
+            idle_s=idle_s,
+        )
+        try:
+            async for answer in answers:
+                yield answer
+        finally:
+            await answers.aclose()
+
+    async def _address(self, node_id: int) -> str:
+        members = self._calls.routing.members
+        if node_id not in members:
+            answer = await self.members()
+            members = {member.node_id: member.address for member in answer.members}
+        if node_id not in members:
+            raise UnknownNode(node_id=node_id, known=", ".join(map(str, sorted(members))))
+        return members[node_id]

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
+from quiesce.client import direct
+from quiesce.client.addresses import split_addresses
+from quiesce.rpc import open_channel
+from quiesce.v1 import backup_pb2, backup_pb2_grpc
 from quiesce.v1.backup_pb2 import Job, JobProgress, SnapshotDetails, SnapshotSummary, VerifyProgress
-from quiesce.v1.node_pb2 import RestoreProgress
+from quiesce.v1.node_pb2 import Member, RestoreProgress
+
+if TYPE_CHECKING:
+    from grpc.aio import UnaryStreamMultiCallable, UnaryUnaryMultiCallable
+
+    from quiesce.v1.backup_pb2_grpc import BackupsAsyncStub
+
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
 
 
 class Backups:
@@ -21,6 +34,11 @@ class Backups:
             timeout_s: seconds for a call.
             idle_s: the most seconds from one answer of a stream to the next.
         """
+        (self._address,) = split_addresses([address])
+        self._timeout_s = timeout_s
+        self._idle_s = idle_s
+        self._channel = open_channel(self._address)
+        self._stub: BackupsAsyncStub = backup_pb2_grpc.BackupsStub(self._channel)
 
     async def __aenter__(self) -> Self:
         return self
@@ -32,6 +50,7 @@ class Backups:
 
     async def close(self) -> None:
         """Cut what still runs, and the connection."""
+        await self._channel.close()
 
     def create(
         self,
@@ -54,34 +73,66 @@ class Backups:
         Raises:
             RotationHeld, ClusterDegraded, UnknownNode, RepositoryUnusable, ...: refused.
         """
-        ...
+        request = backup_pb2.CreateBackupRequest(
+            repository=repository, databases=databases, node_id=node_id, lease_ms=lease_ms, rate_limit=rate_limit
+        )
+        return self._read(self._stub.Create, request, "the backup")
 
     def watch(self, job_id: str) -> AsyncIterator[JobProgress]:
         """Follow a job from where it is to its end."""
-        ...
+        return self._read(self._stub.Watch, backup_pb2.WatchJobRequest(job_id=job_id), "watching the job")
 
     async def cancel(self, job_id: str) -> Job:
         """Stop a job."""
-        ...
+        return await self._call(self._stub.Cancel, backup_pb2.CancelJobRequest(job_id=job_id), "cancelling the job")
 
-    async def jobs(self, *, limit: int = 0) -> list[Job]:
+    async def jobs(self, *, limit: int = 0) -> builtins.list[Job]:
         """Return the jobs, the latest first."""
-        ...
+        answer = await self._call(self._stub.ListJobs, backup_pb2.ListJobsRequest(limit=limit), "listing the jobs")
+        return [*answer.jobs]
 
-    async def list(self, repository: str = "") -> list[SnapshotSummary]:
+    async def list(self, repository: str = "") -> builtins.list[SnapshotSummary]:
         """Return a repository's snapshots."""
-        ...
+        request = backup_pb2.ListSnapshotsRequest(repository=repository)
+        return [*(await self._call(self._stub.List, request, "listing the snapshots")).snapshots]
 
     async def show(self, snapshot_id: str, *, repository: str = "") -> SnapshotDetails:
         """Return one snapshot with its manifest."""
-        ...
+        request = backup_pb2.ShowSnapshotRequest(repository=repository, snapshot_id=snapshot_id)
+        return await self._call(self._stub.Show, request, "showing the snapshot")
 
     def verify(self, snapshot_id: str, *, repository: str = "") -> AsyncIterator[VerifyProgress]:
         """Read every object of a snapshot and check it; DamagedObject names the first bad one."""
-        ...
+        request = backup_pb2.VerifySnapshotRequest(repository=repository, snapshot_id=snapshot_id)
+        return self._read(self._stub.Verify, request, "the check of the snapshot")
 
     def restore(
         self, snapshot_id: str, members: Mapping[int, str], *, repository: str = ""
     ) -> AsyncIterator[RestoreProgress]:
         """Restore a snapshot into nodes that were started for it (address by node id); they become a new cluster."""
-        ...
+        request = backup_pb2.RestoreSnapshotRequest(
+            repository=repository,
+            snapshot_id=snapshot_id,
+            members=[Member(node_id=node_id, address=address) for node_id, address in members.items()],
+        )
+        return self._read(self._stub.Restore, request, "the restore")
+
+    async def _call(self, method: UnaryUnaryMultiCallable[Request, Answer], request: Request, operation: str) -> Answer:
+        return await direct.call(method, request, address=self._address, operation=operation, timeout_s=self._timeout_s)
+
+    async def _read(
+        self, method: UnaryStreamMultiCallable[Request, Answer], request: Request, operation: str
+    ) -> AsyncIterator[Answer]:
+        answers = direct.read(
+            method,
+            request,
+            address=self._address,
+            operation=operation,
+            first_s=self._timeout_s,
+            idle_s=self._idle_s,
+        )
+        try:
+            async for answer in answers:
+                yield answer
+        finally:
+            await answers.aclose()

@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
-import grpc.aio
-
-from quiesce.client.attempts import Attempts, Effect, Reaction
+from quiesce.client import direct
+from quiesce.client.addresses import split_addresses
+from quiesce.client.attempts import Attempts, Effect
 from quiesce.client.connections import Connection, Connections
 from quiesce.client.discovery import Discovery
 from quiesce.client.routing import Answered, Routing, To
-from quiesce.errors import DeadlineExceeded, InvalidRequest, QuiesceError, Unavailable
-from quiesce.rpc import error_of
+from quiesce.errors import QuiesceError
 
 if TYPE_CHECKING:
-    UnaryMethod = grpc.aio.UnaryUnaryMultiCallable
-    StreamMethod = grpc.aio.UnaryStreamMultiCallable
+    from grpc.aio import UnaryStreamMultiCallable, UnaryUnaryMultiCallable
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 
 ATTEMPT_TIMEOUT_S = 2.0
-
-
-def split_addresses(addresses: str | Sequence[str]) -> list[str]:
-    """Return the addresses of a list, or of a text with commas between them.
-
-    Raises:
-        InvalidRequest: there are none, or one is not `host:port`.
-    """
-    listed = addresses.split(",") if isinstance(addresses, str) else addresses
-    found = [address.strip() for address in listed if address.strip()]
-    if not found:
-        raise InvalidRequest(detail="no address of a node is given; one looks like 127.0.0.1:7101")
-    for address in found:
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdigit() or not 0 < int(port) < 65_536:
-            raise InvalidRequest(detail=f"`{address}` is not an address; one looks like 127.0.0.1:7101")
-    return list(dict.fromkeys(found))
 
 
 class Calls:
@@ -55,162 +35,97 @@ class Calls:
         self.routing = Routing(split_addresses(addresses), self._random)
         self.discovery = Discovery(self.routing, self.connections)
 
-    @property
-    def cluster_id(self) -> str | None:
-        """The id of the cluster, once known."""
-        return self.discovery.cluster_id
-
     async def close(self) -> None:
         """Cut what still runs."""
         await self.discovery.close()
         await self.connections.close()
 
+    def attempts(self, operation: str, effect: Effect, timeout_s: float | None = None) -> Attempts:
+        """Return the attempts of a call that begins now; `operation` is named in errors."""
+        total_s = self.timeout_s if timeout_s is None else timeout_s
+        return Attempts(operation, effect, time.monotonic(), total_s, self._attempt_timeout_s, self._random)
+
     async def unary(
         self,
-        select: Callable[[Connection], UnaryMethod[Request, Answer]],
+        select: Callable[[Connection], UnaryUnaryMultiCallable[Request, Answer]],
         request: Request,
+        attempts: Attempts,
         *,
-        operation: str,
         to: To = To.SERVING,
-        effect: Effect = Effect.NONE,
-        timeout_s: float | None = None,
-        attempts: Attempts | None = None,
     ) -> Answer:
-        """Call until there is an answer, a lasting error, or no time.
-
-        Args:
-            select: the method of a connection.
-            request: what to send.
-            operation: named in errors.
-            to: who may answer.
-            effect: what a second try after a lost answer would do.
-            timeout_s: seconds, instead of the client's.
-            attempts: the attempts so far, to go on with them or look at them afterwards.
-        """
-        attempts = attempts or self.attempts(operation, effect, timeout_s)
-        await self.discovery.ready(attempts.remaining_s(time.monotonic()))
-        metadata = self.discovery.metadata
+        """Call until there is an answer, a lasting error, or no time."""
+        await self.discovery.ready(attempts)
         while True:
             address = await self._next(to, attempts)
-            limit_s = attempts.start(time.monotonic())
             try:
-                answer = await select(self.connections.to(address))(request, timeout=limit_s, metadata=metadata)
-            except grpc.aio.AioRpcError as failed:
-                error = error_of(failed, addresses=address, seconds=limit_s, operation=operation)
-                await self._react(attempts, address, error)
+                answer = await direct.call(
+                    select(self.connections.to(address)),
+                    request,
+                    address=address,
+                    operation=attempts.operation,
+                    timeout_s=attempts.start(time.monotonic()),
+                    metadata=self.discovery.metadata,
+                )
+            except QuiesceError as error:
+                self._react(attempts, address, error)
             else:
                 self.routing.step(Answered(address), time.monotonic())
                 return answer
 
     async def stream(
         self,
-        select: Callable[[Connection], StreamMethod[Request, Answer]],
+        select: Callable[[Connection], UnaryStreamMultiCallable[Request, Answer]],
         request: Request,
+        attempts: Attempts,
         *,
-        operation: str,
         to: To = To.SERVING,
-        effect: Effect = Effect.NONE,
-        timeout_s: float | None = None,
-    ) -> AsyncIterator[Answer]:
+    ) -> AsyncGenerator[Answer, None]:
         """Stream answers; goes to another node only before the first one has come.
 
-        Args:
-            select: the method of a connection.
-            request: what to send.
-            operation: named in errors.
-            to: who may answer.
-            effect: what a second try after a lost answer would do.
-            timeout_s: seconds until the first answer, with all attempts, and from one answer to the next.
+        The time of the call counts until the first answer, and again from each answer to the next.
         """
-        attempts = self.attempts(operation, effect, timeout_s)
-        await self.discovery.ready(attempts.remaining_s(time.monotonic()))
+        await self.discovery.ready(attempts)
         while True:
             address = await self._next(to, attempts)
-            limit_s = attempts.start(time.monotonic())
-            answers = self._read(address, select, request, limit_s, timeout_s or self.timeout_s, operation)
+            answers = direct.read(
+                select(self.connections.to(address)),
+                request,
+                address=address,
+                operation=attempts.operation,
+                first_s=attempts.start(time.monotonic()),
+                idle_s=attempts.timeout_s,
+                metadata=self.discovery.metadata,
+            )
             delivered = False
             try:
                 async for answer in answers:
                     if not delivered:
+                        delivered = True
                         self.routing.step(Answered(address), time.monotonic())
-                    delivered = True
                     yield answer
                 return
             except QuiesceError as error:
+                self._react(attempts, address, error)
                 if delivered:
-                    attempts.learn(self.routing, address, error, time.monotonic())
-                    self.discovery.watch()
                     raise
-                await self._react(attempts, address, error)
             finally:
                 await answers.aclose()
 
-    def attempts(self, operation: str, effect: Effect, timeout_s: float | None = None) -> Attempts:
-        """Return the attempts of a call that begins now."""
-        total_s = self.timeout_s if timeout_s is None else timeout_s
-        return Attempts(operation, effect, time.monotonic(), total_s, self._attempt_timeout_s, self._random)
-
-    async def unary_at(
-        self,
-        address: str,
-        select: Callable[[Connection], UnaryMethod[Request, Answer]],
-        request: Request,
-        *,
-        operation: str,
-        timeout_s: float | None = None,
-        pinned: bool = True,
-    ) -> Answer:
-        """Call one node, once; `pinned`: it must be of this cluster."""
-        limit_s = timeout_s or self.timeout_s
-        metadata = self.discovery.metadata if pinned else ()
-        try:
-            return await select(self.connections.to(address))(request, timeout=limit_s, metadata=metadata)
-        except grpc.aio.AioRpcError as failed:
-            raise error_of(failed, addresses=address, seconds=limit_s, operation=operation) from None
-
-    async def stream_at(
-        self,
-        address: str,
-        select: Callable[[Connection], StreamMethod[Request, Answer]],
-        request: Request,
-        *,
-        operation: str,
-        timeout_s: float,
-        pinned: bool = True,
-    ) -> AsyncIterator[Answer]:
-        """Stream answers of one node; at most `timeout_s` seconds from one to the next."""
-        answers = self._read(address, select, request, timeout_s, timeout_s, operation, pinned=pinned)
-        try:
-            async for answer in answers:
-                yield answer
-        finally:
-            await answers.aclose()
-
     async def _next(self, to: To, attempts: Attempts) -> str:
         """Return the node to ask, when it is time to."""
-        choice = self.routing.choose(to, time.monotonic(), attempts.tried)
-        if choice is None:
-            await attempts.pause(self.routing)
+        address = self.routing.choose(to, time.monotonic(), attempts.tried)
+        while address is None:
+            await attempts.pause()
             attempts.tried.clear()
-            choice = self.routing.choose(to, time.monotonic())
-        if choice is None:
-            raise AssertionError
-        if choice.wait_s > 0:
-            await attempts.pause(self.routing, choice.wait_s)
-        attempts.tried.add(choice.address)
-        return choice.address
+            address = self.routing.choose(to, time.monotonic())
+        attempts.tried.add(address)
+        return address
 
-    async def _react(self, attempts: Attempts, address: str, error: QuiesceError) -> None: ...
-
-    async def _read(
-        self,
-        address: str,
-        select: Callable[[Connection], StreamMethod[Request, Answer]],
-        request: Request,
-        first_s: float,
-        idle_s: float,
-        operation: str,
-        *,
-        pinned: bool = True,
-    ) -> AsyncIterator[Answer]:
-        yield  # type: ignore[misc]
+    def _react(self, attempts: Attempts, address: str, error: QuiesceError) -> None:
+        """Learn from a failed attempt; raise unless another one makes sense."""
+        now_s = time.monotonic()
+        again = attempts.learn(self.routing, address, error, now_s)
+        if self.routing.blocked(now_s):
+            self.discovery.watch()
+        if not again:
+            raise attempts.verdict(error)

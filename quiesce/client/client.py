@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from quiesce.client.admin import Admin
-from quiesce.client.calls import ATTEMPT_TIMEOUT_S, Calls, Effect, To
+from quiesce.client.attempts import Effect
+from quiesce.client.calls import ATTEMPT_TIMEOUT_S, Calls
+from quiesce.client.connections import Connection
 from quiesce.client.limits import check_batch
+from quiesce.client.routing import To
 from quiesce.client.scans import scan_records
 from quiesce.client.writes import Writes
 from quiesce.records import RID, Record, encode_key
-from quiesce.v1 import database_pb2, database_pb2_grpc, record_pb2, record_pb2_grpc
+from quiesce.v1 import database_pb2, record_pb2
 from quiesce.v1.database_pb2 import Database, SchemaChange
 from quiesce.v1.record_pb2 import Operation, ScanIndexResponse, ScanResponse, WriteResponse
+
+if TYPE_CHECKING:
+    from grpc.aio import UnaryUnaryMultiCallable
+
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
 
 
 class Matches(list[Record]):
@@ -67,12 +76,13 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Cut what still runs, and the connections."""
+        await self._writes.close()
         await self._calls.close()
 
     @property
     def cluster_id(self) -> str | None:
         """The cluster this client talks to, once it has talked to it; it refuses to go on with another."""
-        return self._calls.cluster_id
+        return self._calls.discovery.cluster_id
 
     # --- records
 
@@ -90,9 +100,8 @@ class AsyncClient:
         request = record_pb2.GetRequest(
             database=database, ids=[RID.message(rid) for rid in ids], consistency=_consistency(stale)
         )
-        answer = await self._calls.unary(
-            record_pb2_grpc.RecordsStub, "Get", request, record_pb2.GetResponse, timeout_s=timeout_s
-        )
+        attempts = self._calls.attempts("the read", Effect.NONE, timeout_s)
+        answer = await self._calls.unary(lambda node: node.records.Get, request, attempts)
         return {record.rid: record for record in map(Record.of, answer.records)}
 
     async def write(
@@ -142,15 +151,15 @@ class AsyncClient:
                 breaks after its first batch raises Unavailable.
             timeout_s: seconds to wait for each batch, instead of the client's.
         """
-        request = record_pb2.ScanRequest(
-            database=database,
-            cluster=cluster,
-            class_name=class_name,
-            whole_database=whole or None,
-            consistency=_consistency(stale),
-            after=after.message() if after is not None else None,
-            limit=limit,
-        )
+        request = record_pb2.ScanRequest(database=database, consistency=_consistency(stale), limit=limit)
+        if cluster is not None:
+            request.cluster = cluster
+        if class_name is not None:
+            request.class_name = class_name
+        if whole:
+            request.whole_database = True
+        if after is not None:
+            request.after.CopyFrom(after.message())
         return scan_records(self._calls, request, resume=resume, timeout_s=timeout_s)
 
     async def lookup(
@@ -183,9 +192,8 @@ class AsyncClient:
             consistency=_consistency(stale),
             limit=limit,
         )
-        answer = await self._calls.unary(
-            record_pb2_grpc.RecordsStub, "Lookup", request, record_pb2.LookupResponse, timeout_s=timeout_s
-        )
+        attempts = self._calls.attempts("the lookup", Effect.NONE, timeout_s)
+        answer = await self._calls.unary(lambda node: node.records.Lookup, request, attempts)
         found = []
         for match in answer.matches:
             matches = Matches(map(Record.of, match.records))
@@ -193,54 +201,63 @@ class AsyncClient:
             found.append(matches)
         return found
 
-    def scan_index(
+    async def scan_index(
         self, database: str, index_name: str, *, stale: bool = False, timeout_s: float | None = None
     ) -> AsyncIterator[ScanIndexResponse]:
         """Stream the entries of an index in key order, as they were at one moment, in batches."""
-        request = record_pb2.ScanIndexRequest(
-            database=database, index_name=index_name, consistency=_consistency(stale)
-        )
-        return self._calls.stream(
-            record_pb2_grpc.RecordsStub, "ScanIndex", request, record_pb2.ScanIndexResponse, timeout_s=timeout_s
-        )
+        request = record_pb2.ScanIndexRequest(database=database, index_name=index_name, consistency=_consistency(stale))
+        attempts = self._calls.attempts("the scan of the index", Effect.NONE, timeout_s)
+        batches = self._calls.stream(lambda node: node.records.ScanIndex, request, attempts)
+        try:
+            async for batch in batches:
+                yield batch
+        finally:
+            await batches.aclose()
 
     # --- databases
 
     async def create_database(self, name: str, *, importing: bool = False) -> Database:
         """Create a database; one made for an import is empty and shows when it is published."""
         request = database_pb2.CreateDatabaseRequest(name=name, importing=importing)
-        return await self._change("CreateDatabase", request, Database)
+        return await self._change(lambda node: node.databases.CreateDatabase, request, "creating the database")
 
     async def drop_database(self, name: str) -> None:
         """Remove a database with all that is in it."""
         request = database_pb2.DropDatabaseRequest(name=name)
-        await self._change("DropDatabase", request, database_pb2.DropDatabaseResponse)
+        await self._change(lambda node: node.databases.DropDatabase, request, "dropping the database")
 
     async def list_databases(self, *, all: bool = False) -> list[Database]:  # noqa: A002  the word of the command line
         """Return the databases; with `all` also those being imported, and `system`."""
         request = database_pb2.ListDatabasesRequest(all=all)
-        answer = await self._calls.unary(
-            database_pb2_grpc.DatabasesStub, "ListDatabases", request, database_pb2.ListDatabasesResponse
-        )
+        attempts = self._calls.attempts("listing the databases", Effect.NONE)
+        answer = await self._calls.unary(lambda node: node.databases.ListDatabases, request, attempts)
         return list(answer.databases)
 
     async def database(self, name: str) -> Database:
         """Return a database's clusters, classes and indexes."""
         request = database_pb2.GetDatabaseRequest(name=name)
-        return await self._calls.unary(database_pb2_grpc.DatabasesStub, "GetDatabase", request, Database)
+        attempts = self._calls.attempts("asking for the database", Effect.NONE)
+        return await self._calls.unary(lambda node: node.databases.GetDatabase, request, attempts)
 
     async def alter_schema(self, name: str, changes: Sequence[SchemaChange]) -> Database:
         """Apply all the changes to a database's schema, or none."""
         request = database_pb2.AlterSchemaRequest(database=name, changes=changes)
-        return await self._change("AlterSchema", request, Database)
+        return await self._change(lambda node: node.databases.AlterSchema, request, "changing the schema")
 
     async def publish_database(self, name: str) -> Database:
         """Make a database that was imported visible."""
         request = database_pb2.PublishDatabaseRequest(name=name)
-        return await self._change("PublishDatabase", request, Database)
+        return await self._change(lambda node: node.databases.PublishDatabase, request, "publishing the database")
 
-    async def _change[T](self, method: str, request: Any, answer: type[T]) -> T: ...
+    async def _change(
+        self,
+        select: Callable[[Connection], UnaryUnaryMultiCallable[Request, Answer]],
+        request: Request,
+        operation: str,
+    ) -> Answer:
+        attempts = self._calls.attempts(operation, Effect.TWICE)
+        return await self._calls.unary(select, request, attempts, to=To.LEADER)
 
 
-def _consistency(stale: bool) -> record_pb2.ReadConsistency:
+def _consistency(stale: bool) -> record_pb2.ReadConsistency.ValueType:
     return record_pb2.READ_CONSISTENCY_STALE if stale else record_pb2.READ_CONSISTENCY_LINEARIZABLE

@@ -69,14 +69,6 @@ class NotServing:
 Event = MembersSeen | Answered | Failed | NotTheLeader | NotServing
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Ask this node, after this many seconds."""
-
-    address: str
-    wait_s: float = 0.0
-
-
 @dataclass(slots=True)
 class _Peer:
     failures: int = 0
@@ -140,27 +132,22 @@ class Routing:
         if address in self._peers:
             self._peers[address] = _Peer()
 
-    def choose(self, to: To, now_s: float, tried: Collection[str] = ()) -> Choice | None:
-        """Return the node to ask, or None when all that are worth asking were tried already."""
-        if to is To.LEADER and self._askable(self.leader, to, now_s, tried):
-            return Choice(self.leader)
-        open_ = [a for a, peer in self._peers.items() if peer.blocked_until(to) <= now_s]
-        untried = [address for address in open_ if address not in tried]
-        if untried:
-            self._turn += 1
-            return Choice(untried[self._turn % len(untried)])
-        if open_:
+    def choose(self, to: To, now_s: float, tried: Collection[str] = ()) -> str | None:
+        """Return the address to ask, or None when all that are worth asking were `tried` already."""
+        leader = self._peers.get(self.leader)
+        if to is To.LEADER and leader is not None and leader.failed_until <= now_s:
+            return self.leader if self.leader not in tried else None
+        candidates = [address for address, peer in self._peers.items() if peer.blocked_until(to) <= now_s]
+        if not candidates:
+            # Nothing is known to serve: better a doubtful node than none, the one that failed longest ago first.
+            candidates = [
+                min(self._peers, key=lambda address: (address in tried, self._peers[address].blocked_until(to)))
+            ]
+        untried = [address for address in candidates if address not in tried]
+        if not untried:
             return None
-        first = min(self._peers, key=lambda address: self._peers[address].blocked_until(to))
-        return Choice(first, self._peers[first].blocked_until(to) - now_s)
-
-    def others(self, address: str) -> list[str]:
-        """Return the addresses without one."""
-        return [other for other in self._peers if other != address]
-
-    def _askable(self, address: str, to: To, now_s: float, tried: Collection[str]) -> bool:
-        peer = self._peers.get(address)
-        return peer is not None and address not in tried and peer.blocked_until(to) <= now_s
+        self._turn += 1
+        return untried[self._turn % len(untried)]
 
     def _see_members(self, members: Iterable[tuple[int, str]], leader_id: int) -> None:
         addresses = {node_id: address for node_id, address in members if address}
