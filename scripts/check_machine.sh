@@ -24,15 +24,16 @@ rustup="curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y"
 
 python=
 for candidate in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11; do
+    # RocksDB's binding has no wheel for later versions than 3.14, and no source package.
     # A version manager's shim is on the PATH for versions that it will not start: ask each for its version.
-    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
+    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' >/dev/null 2>&1; then
         python=$(command -v "$candidate")
         break
     fi
 done
 if [ -z "$python" ]; then
     found=$(python3 --version 2>/dev/null || echo none)
-    lacks "Python 3.11 or later (found: $found)" "$python_package"
+    lacks "Python 3.11 to 3.14 (found: $found)" "$python_package"
 elif ! "$python" -c 'import venv, ensurepip' >/dev/null 2>&1; then
     version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     if command -v apt-get >/dev/null; then
