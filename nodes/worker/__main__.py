@@ -1,0 +1,98 @@
+"""`python -m nodes.worker`: started, watched and ended by the node daemon."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from nodes.store import CheckpointReader
+from nodes.worker.base import find_known
+from nodes.worker.lifetime import Stopped, lower_priority, stop_with_parent
+from nodes.worker.progress import ProgressLines
+from nodes.worker.rate_limit import RateLimit
+from nodes.worker.snapshot import SnapshotMaker, SnapshotRequest, chosen
+from quiesce.errors import QuiesceError
+from quiesce.repository import DirectoryStore, open_repository
+from quiesce.snapshot import ManifestMark, encode_manifest
+
+# As a shell says of a process that SIGTERM has ended.
+_STOPPED = 128 + 15
+
+
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m nodes.worker", description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--repository", type=Path, required=True)
+    parser.add_argument("--snapshot-id", required=True)
+    parser.add_argument("--cluster-id", required=True)
+    parser.add_argument("--node-id", type=int, required=True)
+    parser.add_argument("--mark-term", type=int, required=True)
+    parser.add_argument("--mark-index", type=int, required=True)
+    parser.add_argument("--mark-time-ms", type=int, required=True)
+    parser.add_argument("--epoch", type=int, required=True)
+    parser.add_argument("--database", action="append", default=[], help="repeat it for several; default: all")
+    parser.add_argument("--rate-limit", type=int, default=0, help="most bytes read a second; 0: no limit")
+    parser.add_argument("--nice", type=int, default=10)
+    parser.add_argument("--parent", type=int, help="process id of the daemon, so as not to outlive it")
+    return parser.parse_args(arguments)
+
+
+def _run(asked: argparse.Namespace, lines: ProgressLines) -> None:
+    started_ms = time.time_ns() // 1_000_000
+    mark = ManifestMark(asked.mark_term, asked.mark_index, asked.mark_time_ms, asked.epoch)
+    repository = open_repository(asked.repository)
+    try:
+        repository.objects.clean(time.time())
+        source = CheckpointReader(asked.checkpoint)
+        wanted = chosen(source.databases(), tuple(asked.database))
+        known = find_known(repository, asked.cluster_id, mark, [d.name for d in wanted], lines.warning)
+        maker = SnapshotMaker(source, repository, known, RateLimit(asked.rate_limit), lines.progress)
+        request = SnapshotRequest(
+            asked.snapshot_id, asked.cluster_id, asked.node_id, mark, tuple(asked.database), _software()
+        )
+        lines.done(maker.counts, encode_manifest(maker.run(request, started_ms=started_ms)))
+    except Stopped:
+        if isinstance(repository.objects, DirectoryStore):
+            repository.objects.abandon()
+        raise
+
+
+def _software() -> str:
+    try:
+        return f"quiesce {metadata.version('quiesce')}"
+    except metadata.PackageNotFoundError:
+        return "quiesce (not installed)"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Make one snapshot and return the exit code."""
+    asked = _arguments(arguments)
+    lines = ProgressLines(sys.stdout)
+    try:
+        stop_with_parent(asked.parent)
+        lower_priority(asked.nice)
+        _run(asked, lines)
+    except QuiesceError as error:
+        lines.error(error)
+        return error.exit_code
+    except (Stopped, BrokenPipeError):
+        return _STOPPED
+    except Exception as error:  # noqa: BLE001 - the daemon must hear of whatever it was
+        traceback.print_exc()
+        lines.error(QuiesceError(detail=f"{type(error).__name__}: {error}"))
+        return QuiesceError.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    if code == _STOPPED:
+        # Without waiting for a thread that may be in the middle of an upload.
+        os._exit(code)
+    sys.exit(code)

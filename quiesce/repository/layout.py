@@ -1,0 +1,38 @@
+"""Names of the objects in a repository; see docs/formats/repository.md."""
+
+from __future__ import annotations
+
+FORMAT = "format.json"
+SNAPSHOTS = "snapshots"
+PACKS = "packs"
+_MANIFEST = ".manifest"
+_PACK = ".pack"
+
+
+def pack(digest: str) -> str:
+    """Return the name of a pack."""
+    return f"{PACKS}/{digest[:2]}/{digest}{_PACK}"
+
+
+def table(digest: str) -> str:
+    """Return the name of a page table."""
+    return f"tables/{digest[:2]}/{digest}.table"
+
+
+def manifest(snapshot_id: str) -> str:
+    """Return the name of a snapshot's manifest."""
+    return f"{SNAPSHOTS}/{snapshot_id}{_MANIFEST}"
+
+
+def snapshot_of(name: str) -> str | None:
+    """Return the snapshot id in the name of a manifest, None for any other name."""
+    id_and_end = name.removeprefix(f"{SNAPSHOTS}/")
+    if not id_and_end.endswith(_MANIFEST) or "/" in id_and_end:
+        return None
+    return id_and_end.removesuffix(_MANIFEST)
+
+
+def pack_of(name: str) -> str | None:
+    """Return the digest in the name of a pack, None for any other name."""
+    digest = name.rpartition("/")[2].removesuffix(_PACK)
+    return digest if name == pack(digest) else None
