@@ -106,4 +106,10 @@ def _why_none(survey: Survey, node_id: int, tried: Set[int]) -> str:
 def rotation_held(lease: Held) -> RotationHeld:
     """Return the error that names who holds `lease`."""
     expires = datetime.fromtimestamp(lease.expires_ms / 1000, UTC).isoformat(timespec="seconds")
-    return RotationHeld(node_id=lease.node_id, owner=lease.owner, reason=lease.reason, expires=expires)
+    return RotationHeld(
+        node_id=lease.node_id,
+        owner=lease.owner,
+        reason=lease.reason,
+        expires=expires,
+        expires_ms=lease.expires_ms,
+    )

@@ -37,6 +37,8 @@ ELSEWHERE = frozenset(
     }
 )
 _ON_REPLICA = frozenset({Step.DRAIN, Step.CHECKPOINT, Step.SNAPSHOT})
+# Answers that an election swallows; the replica is not to blame.
+_MARK_AGAIN = frozenset({"NO_LEADER", "NOT_LEADER", "UNAVAILABLE", "DEADLINE_EXCEEDED", "OUTCOME_UNKNOWN"})
 # A cluster between two leaders is worth another look within the step's deadline.
 _PASSING = frozenset({"NO_LEADER", "NOT_LEADER", "UNAVAILABLE"})
 # How long a job that is to end waits to hear whether its lease was granted.
@@ -186,12 +188,13 @@ def _failed(turn: Turn, failure: Failure) -> None:
 
 def _end_or_elsewhere(turn: Turn, failure: Failure) -> None:
     job = turn.job
+    again = job.step is Step.MARK and failure.reason in _MARK_AGAIN
     elsewhere = job.step in _ON_REPLICA and failure.reason in ELSEWHERE and not job.request.node_id
-    if not elsewhere or job.attempt >= job.policy.attempts:
+    if not (again or elsewhere) or job.attempt >= job.policy.attempts:
         _end(turn, Verdict.FAILED, failure)
         return
     turn.note(f"failed on node {job.node_id}, attempt {job.attempt}: {failure.message}")
-    turn.set(failure=failure, tried=job.tried | {job.node_id})
+    turn.set(failure=failure, tried=job.tried if again else job.tried | {job.node_id})
     turn.release()
 
 

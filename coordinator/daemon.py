@@ -1,0 +1,114 @@
+"""The coordinator daemon: its server, its client to the cluster, its life from start to SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator
+
+import structlog
+
+from coordinator.config import CoordinatorConfig
+from coordinator.job import Moment
+from coordinator.jobs import Identifiers, Jobs
+from coordinator.restore import NewNodes
+from coordinator.service import SERVICE, BackupsService
+from coordinator.snapshots import Snapshots
+from coordinator.threads import RepositoryThreads
+from quiesce.client import AsyncClient
+from quiesce.rpc import Server, open_server
+from quiesce.snapshot import new_snapshot_id
+from quiesce.v1 import backup_pb2_grpc
+
+log = structlog.get_logger()
+
+# Five seconds from SIGTERM to the end: the lease goes first, then those who watch.
+STOP_JOBS_S = 4.0
+STOP_CALLS_S = 0.5
+
+
+def now() -> Moment:
+    """Return the time."""
+    return Moment(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
+
+
+def identifiers() -> Identifiers:
+    """Return what makes ids that sort by time."""
+
+    def snapshot() -> str:
+        return new_snapshot_id(now().unix_ms, secrets.randbits(24))
+
+    return Identifiers(job=lambda: f"job-{snapshot()}", snapshot=snapshot)
+
+
+@contextlib.asynccontextmanager
+async def _new_nodes(addresses: list[str]) -> AsyncIterator[NewNodes]:
+    # A client of its own: these nodes are no members of the coordinator's cluster.
+    async with AsyncClient(addresses) as client:
+        yield client.admin
+
+
+async def serve(config: CoordinatorConfig) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        AddressInUse: `listen` is taken.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    snapshots = Snapshots(RepositoryThreads())
+    async with AsyncClient(config.cluster, name="coordinator") as client:
+        jobs = Jobs(
+            nodes=client.admin,
+            documents=client,
+            snapshots=snapshots,
+            policy=config.policy,
+            clock=now,
+            identifiers=identifiers(),
+            addresses=", ".join(config.cluster),
+        )
+        service = BackupsService(
+            jobs=jobs,
+            snapshots=snapshots,
+            repository=config.repository,
+            connect=_new_nodes,
+            idle_s=config.policy.stall_ms / 1000,
+        )
+        server = open_server(config.listen)
+        backup_pb2_grpc.add_BackupsServicer_to_server(service, server.grpc)
+        await server.set_serving("", True)
+        await server.set_serving(SERVICE, False)
+        port = await server.start([SERVICE])
+        log.info("listening", address=config.listen, port=port, cluster=", ".join(config.cluster))
+        ready = asyncio.create_task(jobs.make_ready())
+        health = asyncio.create_task(_show_ready(jobs, server))
+        try:
+            await _until(stop, ready)
+        finally:
+            log.info("stopping")
+            for task in (ready, health):
+                task.cancel()
+            await jobs.stop(STOP_JOBS_S)
+            await server.stop(STOP_CALLS_S)
+
+
+async def _until(stop: asyncio.Event, ready: asyncio.Task[None]) -> None:
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({stopping, ready}, return_when=asyncio.FIRST_COMPLETED)
+        if ready.done():
+            # A mistake in there must end the daemon, not leave it deaf.
+            ready.result()
+        await stopping
+    finally:
+        stopping.cancel()
+
+
+async def _show_ready(jobs: Jobs, server: Server) -> None:
+    await jobs.ready.wait()
+    await server.set_serving(SERVICE, True)

@@ -1,0 +1,159 @@
+"""A job as it is kept and shown: its document in the system database, and its message on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from coordinator.job.model import Backup, Failure, JobEvent, Verdict
+from quiesce.errors import BackupFailed, QuiesceError
+from quiesce.v1 import backup_pb2
+
+RUNNING = "running"
+_STATES = {
+    RUNNING: backup_pb2.JOB_STATE_RUNNING,
+    Verdict.SUCCEEDED.value: backup_pb2.JOB_STATE_SUCCEEDED,
+    Verdict.FAILED.value: backup_pb2.JOB_STATE_FAILED,
+    Verdict.CANCELLED.value: backup_pb2.JOB_STATE_CANCELLED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """What is known of a job."""
+
+    id: str
+    state: str
+    step: str
+    node_id: int
+    epoch: int
+    snapshot_id: str
+    repository: str
+    started_ms: int
+    ended_ms: int
+    failure: Failure | None
+    failed_step: str
+    events: tuple[JobEvent, ...]
+
+    @property
+    def running(self) -> bool:
+        """Whether the job has not ended."""
+        return self.state == RUNNING
+
+    def ended(self, verdict: Verdict, failure: Failure | None, at_ms: int, text: str) -> JobRecord:
+        """Return the record of a job that ended without its machine."""
+        events = (*self.events, JobEvent(at_ms, "done", text))
+        failed_step = "" if failure is None else self.step
+        return replace(
+            self,
+            state=verdict.value,
+            step="done",
+            ended_ms=at_ms,
+            failure=failure,
+            failed_step=failed_step,
+            events=events,
+        )
+
+    def error(self) -> QuiesceError | None:
+        """Return the error that a caller of the job gets.
+
+        What concerns rotation, snapshots and data speaks for itself; an error of the way to the cluster is put in
+        relation to the backup.
+        """
+        if self.failure is None:
+            return None
+        error = self.failure.error()
+        if 20 <= error.exit_code < 60:
+            return error
+        return BackupFailed(step=self.failed_step, detail=error.message())
+
+
+def record_of(job: Backup) -> JobRecord:
+    """Return what is kept of a job."""
+    failed_step = ""
+    if job.failure is not None:
+        # The step of the line that tells the failure: the job's own step has moved on by then.
+        failed_step = next((e.step for e in reversed(job.events) if e.text == job.failure.message), job.step.value)
+    # The verdict stands before the lease is given back, but the job runs until then.
+    return JobRecord(
+        id=job.request.job_id,
+        state=job.verdict.value if job.ended and job.verdict is not None else RUNNING,
+        step=job.step.value,
+        node_id=job.node_id,
+        epoch=job.epoch,
+        snapshot_id=job.snapshot_id,
+        repository=job.request.repository,
+        started_ms=job.started_ms,
+        ended_ms=job.ended_ms,
+        failure=job.failure if job.ended else None,
+        failed_step=failed_step,
+        events=job.events,
+    )
+
+
+def to_document(record: JobRecord) -> dict[str, Any]:
+    """Return the fields of a job's document."""
+    failure = record.failure
+    return {
+        "@class": "Job",
+        "id": record.id,
+        "kind": "backup",
+        "state": record.state,
+        "step": record.step,
+        "node_id": record.node_id,
+        "epoch": record.epoch,
+        "snapshot_id": record.snapshot_id,
+        "repository": record.repository,
+        "started_ms": record.started_ms,
+        "ended_ms": record.ended_ms,
+        "failed_step": record.failed_step,
+        "error_reason": failure.reason if failure else "",
+        "error_message": failure.message if failure else "",
+        "error_fields": dict(failure.fields) if failure else {},
+        "events": [{"at_ms": event.at_ms, "step": event.step, "text": event.text} for event in record.events],
+    }
+
+
+def from_document(document: Mapping[str, Any]) -> JobRecord:
+    """Return the record in a document; fields that a newer coordinator added are left out."""
+    failure = None
+    if document.get("error_reason"):
+        fields = tuple(sorted((str(key), str(value)) for key, value in (document.get("error_fields") or {}).items()))
+        failure = Failure(str(document["error_reason"]), str(document.get("error_message", "")), fields)
+    events = tuple(
+        JobEvent(int(event["at_ms"]), str(event["step"]), str(event["text"])) for event in document.get("events") or ()
+    )
+    return JobRecord(
+        id=str(document["id"]),
+        state=str(document["state"]),
+        step=str(document.get("step", "")),
+        node_id=int(document.get("node_id", 0)),
+        epoch=int(document.get("epoch", 0)),
+        snapshot_id=str(document.get("snapshot_id", "")),
+        repository=str(document.get("repository", "")),
+        started_ms=int(document.get("started_ms", 0)),
+        ended_ms=int(document.get("ended_ms", 0)),
+        failure=failure,
+        failed_step=str(document.get("failed_step", "")),
+        events=events,
+    )
+
+
+def to_message(record: JobRecord) -> backup_pb2.Job:
+    """Return the job as it travels."""
+    error = record.error()
+    return backup_pb2.Job(
+        id=record.id,
+        state=_STATES.get(record.state, backup_pb2.JOB_STATE_UNSPECIFIED),
+        step=record.step,
+        node_id=record.node_id,
+        epoch=record.epoch,
+        snapshot_id=record.snapshot_id,
+        started_ms=record.started_ms,
+        ended_ms=record.ended_ms,
+        error_reason=error.reason() if error else "",
+        error_message=error.message() if error else "",
+        events=[backup_pb2.JobEvent(at_ms=e.at_ms, step=e.step, text=e.text) for e in record.events],
+        repository=record.repository,
+    )

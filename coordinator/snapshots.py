@@ -1,0 +1,139 @@
+"""Repositories as the coordinator uses them: each call on a thread of its own, since file systems may hang."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from coordinator.threads import RepositoryThreads
+from quiesce.errors import (
+    InvalidRequest,
+    LeaseLost,
+    QuiesceError,
+    RepositoryFull,
+    RepositoryUnusable,
+    UnknownSnapshot,
+)
+from quiesce.repository import Repository, VerifyStep, open_repository
+from quiesce.snapshot import Manifest, decode_manifest
+from quiesce.snapshot.malformed import MalformedObject
+from quiesce.v1 import backup_pb2, node_pb2
+
+Result = TypeVar("Result")
+# A manifest and a little more: a repository with less room is not worth draining a node for.
+PROBE_BYTES = 1 << 20
+
+
+class Snapshots:
+    """What lies in repositories."""
+
+    def __init__(self, threads: RepositoryThreads) -> None:
+        self._threads = threads
+
+    async def check_writable(self, location: str) -> None:
+        """See that a repository takes writes; it is made where there is none.
+
+        Raises:
+            RepositoryUnusable, RepositoryFull: it does not.
+        """
+        await self._threads.run(location, lambda: _probe(open_repository(_path(location), create=True)))
+
+    async def publish(self, location: str, draft: bytes, epoch: int, impact: Mapping[str, Any]) -> None:
+        """Put the manifest into the repository, made from a worker's draft.
+
+        Raises:
+            LeaseLost: the draft was made under another epoch.
+            SnapshotExists, RepositoryFull, RepositoryUnusable: it was not published.
+        """
+
+        def publish() -> None:
+            try:
+                manifest = decode_manifest(draft)
+            except MalformedObject as error:
+                raise QuiesceError(detail=f"the worker's draft of the manifest is not one: {error}") from error
+            if manifest.mark.epoch != epoch:
+                raise LeaseLost(epoch=manifest.mark.epoch)
+            open_repository(_path(location)).publish_manifest(msgspec.structs.replace(manifest, impact=dict(impact)))
+
+        await self._threads.run(location, publish)
+
+    async def exists(self, location: str, snapshot_id: str) -> bool:
+        """Return whether a snapshot is published."""
+        try:
+            await self._read(location, lambda repository: repository.read_manifest(snapshot_id))
+        except UnknownSnapshot:
+            return False
+        return True
+
+    async def list(self, location: str) -> list[backup_pb2.SnapshotSummary]:
+        """Return the snapshots, the oldest first."""
+        return [summary(m) for m in await self._read(location, lambda repository: repository.list_snapshots())]
+
+    async def show(self, location: str, snapshot_id: str) -> backup_pb2.SnapshotDetails:
+        """Return a snapshot with its manifest; `latest` is the newest one."""
+
+        def show(repository: Repository) -> backup_pb2.SnapshotDetails:
+            found = repository.find(snapshot_id).snapshot_id
+            manifest, data = repository.read_manifest_bytes(found)
+            return backup_pb2.SnapshotDetails(summary=summary(manifest), manifest=data)
+
+        return await self._read(location, show)
+
+    async def verify(self, location: str, snapshot_id: str, progress: Callable[[VerifyStep], None]) -> None:
+        """Check every object of a snapshot; `progress` is called on the working thread and may raise to stop.
+
+        Raises:
+            DamagedObject: the first one that is not as it was written.
+        """
+        await self._read(location, lambda repository: repository.verify(snapshot_id, progress))
+
+    async def _read(self, location: str, call: Callable[[Repository], Result]) -> Result:
+        return await self._threads.run(location, lambda: call(open_repository(_path(location))))
+
+
+def _path(location: str) -> Path:
+    if not location:
+        raise InvalidRequest(detail="no repository was named, and the coordinator has no default one")
+    if not Path(location).is_absolute():
+        raise InvalidRequest(detail=f"the repository {location} is not an absolute path, and nodes run elsewhere")
+    return Path(location)
+
+
+def _probe(repository: Repository) -> None:
+    # Named like the store's own parts, so that one that is left behind is cleaned up with them.
+    try:
+        with tempfile.NamedTemporaryFile(dir=repository.location, prefix=".probe-", suffix=".part") as file:
+            file.write(b"\0" * PROBE_BYTES)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        detail = f"a trial write failed: {error.strerror or error}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise RepositoryFull(repository=repository.location, detail=detail) from error
+        raise RepositoryUnusable(repository=repository.location, detail=detail) from error
+
+
+def summary(manifest: Manifest) -> backup_pb2.SnapshotSummary:
+    """Return what a listing shows of a snapshot."""
+    mark, totals = manifest.mark, manifest.totals
+    return backup_pb2.SnapshotSummary(
+        id=manifest.snapshot_id,
+        content_id=manifest.content_id,
+        mark=node_pb2.Mark(term=mark.term, index=mark.index, time_ms=mark.time_ms, epoch=mark.epoch),
+        cluster_id=manifest.cluster_id,
+        node_id=manifest.node_id,
+        started_ms=manifest.started_ms,
+        ended_ms=manifest.ended_ms,
+        pages=totals.pages,
+        pages_uploaded=totals.pages_uploaded,
+        records=totals.records,
+        bytes_raw=totals.bytes_raw,
+        bytes_uploaded=totals.bytes_uploaded,
+        databases=[database.name for database in manifest.databases],
+    )
