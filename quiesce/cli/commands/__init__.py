@@ -1,0 +1,1 @@
+"""The commands, one module each; every one holds its click command as `command`."""
