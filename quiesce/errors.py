@@ -402,6 +402,33 @@ class FileExists(QuiesceError):
     status = Status.ALREADY_EXISTS
 
 
+class DuplicateKeyInExport(DuplicateKey):
+    """{file} holds key {key} of the unique index `{index}` twice, in the records {rid} and {other}. Nothing was
+    imported.
+    """
+
+    exit_code = 64
+    status = Status.ALREADY_EXISTS
+
+
+class ImportIncomplete(QuiesceError):
+    """Cluster `{cluster}` of database `{database}` holds {actual} records after the import and should hold
+    {expected}. The database was not published.
+    """
+
+    exit_code = 65
+    status = Status.INTERNAL
+
+
+class ImportLeftBehind(QuiesceError):
+    """The import into `{database}` failed: {detail}. What it had written could not be removed: {cleanup}. Nobody sees
+    it; the next import of that name removes it with --discard-unfinished.
+    """
+
+    exit_code = 66
+    status = Status.ABORTED
+
+
 # --- a node's own disk and start
 
 

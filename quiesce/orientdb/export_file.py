@@ -1,0 +1,134 @@
+"""The file an export is written to: it appears whole, or not at all."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from isal import isal_zlib
+
+from quiesce.errors import FileExists, FileUnusable
+
+# isal's levels; each is faster than zlib's fastest.
+LEVELS: Final = (0, 1, 2, 3)
+DEFAULT_LEVEL: Final = 1
+
+
+def export_path(name: str, database: str, *, gzip: bool = True) -> Path:
+    """Return where an export goes, named as OrientDB names it: `.json` where there is no dot, then `.gz`."""
+    path = Path(name or database)
+    if "." not in path.name:
+        path = path.with_name(path.name + ".json")
+    if gzip and path.suffix != ".gz":
+        path = path.with_name(path.name + ".gz")
+    return path
+
+
+class ExportFile:
+    """Writes `<path>.tmp`, and gives it its name when it is complete and on the disk.
+
+    Raises FileExists where the name is taken and `overwrite` is not given, FileUnusable where it cannot be written.
+    """
+
+    def __init__(self, path: Path, *, gzip: bool = True, level: int = DEFAULT_LEVEL, overwrite: bool = False) -> None:
+        self.path = path
+        self._partial = path.with_name(path.name + ".tmp")
+        self._overwrite = overwrite
+        self._level = level if gzip else None
+        if not overwrite and path.exists():
+            raise FileExists(file=path)
+        if path.is_dir():
+            raise FileUnusable(file=path, detail="it is a directory")
+        try:
+            self._file = self._open()
+        except OSError as error:
+            raise self._unusable(error) from error
+        self._compressor = self._new_compressor()
+        self.bytes_out = 0
+
+    def _open(self) -> BinaryIO:
+        descriptor = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            # Two exports to one name must not mix; what a dead one left behind is taken over.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise FileUnusable(file=self.path, detail="another export is being written to it") from None
+        os.ftruncate(descriptor, 0)
+        return os.fdopen(descriptor, "wb", buffering=1 << 20)
+
+    def _unusable(self, error: OSError) -> FileUnusable:
+        full = "; the disk is full" if error.errno == errno.ENOSPC else ""
+        return FileUnusable(file=self.path, detail=f"{error.strerror or error}{full}")
+
+    def _new_compressor(self) -> isal_zlib.Compress | None:
+        # The header of this kind has no time and no name in it: equal content gives equal bytes.
+        return None if self._level is None else isal_zlib.compressobj(self._level, isal_zlib.DEFLATED, 31)
+
+    def write(self, data: bytes) -> None:
+        """Append to the content."""
+        try:
+            self._put(self._compressor.compress(data) if self._compressor else data)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _put(self, data: bytes) -> None:
+        self._file.write(data)
+        self.bytes_out += len(data)
+
+    def restart(self) -> None:
+        """Throw away what was written, and begin again."""
+        try:
+            self._file.flush()
+            self._file.seek(0)
+            self._file.truncate()
+        except OSError as error:
+            raise self._unusable(error) from error
+        self._compressor = self._new_compressor()
+        self.bytes_out = 0
+
+    def publish(self) -> None:
+        """Make the content durable and give the file its name. Blocks on the disk."""
+        try:
+            if self._compressor:
+                self._put(self._compressor.flush())
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            if self._overwrite:
+                self._partial.replace(self.path)
+            else:
+                self._publish_new()
+            directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+        except OSError as error:
+            raise self._unusable(error) from error
+        self._file.close()
+
+    def _publish_new(self) -> None:
+        try:
+            # Unlike a rename, a link never replaces what appeared meanwhile.
+            os.link(self._partial, self.path)
+        except FileExistsError:
+            raise FileExists(file=self.path) from None
+        except OSError:
+            # A file system without hard links.
+            if self.path.exists():
+                raise FileExists(file=self.path) from None
+            self._partial.replace(self.path)
+        else:
+            self._partial.unlink()
+
+    def discard(self) -> None:
+        """Remove what was written, unless it was published. Never raises."""
+        if not self._file.closed:
+            try:
+                self._partial.unlink(missing_ok=True)
+                self._file.close()
+            except OSError:
+                pass

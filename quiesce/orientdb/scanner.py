@@ -1,0 +1,167 @@
+"""Cuts JSON values out of a stream of bytes, in memory bounded by the largest single value.
+
+An export of OrientDB is not JSON (double commas, bare record ids), so no JSON parser takes it whole. The values
+inside are: the C scanner of the standard library finds where each one ends, on a Latin-1 view of the bytes, in which
+a character's place is its byte's place.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import NoReturn
+
+from quiesce.errors import FileUnusable, MalformedExport, TruncatedExport
+from quiesce.orientdb.source import ByteSource, DamagedStream
+
+# The longest value taken whole: a record of the largest size, all of it in escapes, with room to spare.
+VALUE_BYTES = 64 << 20
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+_SPACE_OR_COMMAS = re.compile(r"[ \t\r\n,]*")
+# An error this near to the end of what was read may come from the cut alone: `-Infinit` and `\u00e` are the longest.
+_CUT = 12
+_CUT_OFF = re.compile(
+    r"|t|tr|tru|f|fa|fal|fals|n|nu|nul|N|Na|-?(?:I|In|Inf|Infi|Infin|Infini|Infinit)|[-+.eE0-9]+|u[0-9a-fA-F]{0,4}"
+)
+
+
+def _ignored(_: str) -> None:
+    return None
+
+
+class Scanner:
+    """A cursor in the text of an export.
+
+    `section` is the name of the section being read; errors carry it. `byte` is the cursor's place in the unpacked text.
+    """
+
+    def __init__(self, source: ByteSource, *, value_bytes: int = VALUE_BYTES) -> None:
+        self.section = "(start)"
+        self._source = source
+        self._value_bytes = value_bytes
+        self._data = b""
+        self._text = ""
+        self._at = 0
+        self._base = 0
+        self._started = False
+        self._raw_decode: Callable[[str, int], tuple[object, int]] = json.JSONDecoder(
+            # Numbers only have to be passed over; turning them into objects could lose digits or overflow.
+            parse_float=_ignored,
+            parse_int=_ignored,
+            parse_constant=_ignored,
+        ).raw_decode
+
+    @property
+    def byte(self) -> int:
+        """Where the cursor is, counted from the start of the unpacked file."""
+        return self._base + self._at
+
+    def malformed(self, detail: object, byte: int | None = None) -> NoReturn:
+        """Raise MalformedExport for this place, or for `byte`."""
+        place = self.byte if byte is None else byte
+        raise MalformedExport(file=self._source.path, detail=detail, byte=place, section=self.section)
+
+    def truncated(self) -> NoReturn:
+        """Raise TruncatedExport for the end of the file."""
+        raise TruncatedExport(file=self._source.path, byte=self._base + len(self._data), section=self.section)
+
+    def _fill(self, at_least: int = 1) -> bool:
+        """Read on; drops what the cursor has passed. False at the end of the file."""
+        parts = [self._data[self._at :]]
+        read = 0
+        while read < at_least:
+            try:
+                chunk = self._source.chunk()
+            except DamagedStream as error:
+                self.malformed(error, self._base + len(self._data) + read)
+            if not chunk:
+                break
+            parts.append(chunk)
+            read += len(chunk)
+        if not read:
+            return False
+        self._base = self._base + self._at if self._started else self._source.skipped
+        self._started = True
+        self._data = b"".join(parts)
+        self._text = self._data.decode("latin-1")
+        self._at = 0
+        return True
+
+    def peek(self, *, commas: bool = False) -> str:
+        """Pass over white space (and commas) and return the next character without taking it; "" at the end."""
+        skip = _SPACE_OR_COMMAS if commas else _SPACE
+        while True:
+            found = skip.match(self._text, self._at)
+            self._at = found.end() if found else self._at
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._fill():
+                return ""
+
+    def take(self, expected: str, what: str) -> None:
+        """Take one character. Raises MalformedExport for another one, TruncatedExport at the end of the file."""
+        found = self.peek()
+        if not found:
+            self.truncated()
+        if found != expected:
+            self.malformed(f"{what} expected, {found!r} found")
+        self._at += 1
+
+    def skip(self) -> None:
+        """Take the character that was peeked."""
+        self._at += 1
+
+    def value(self) -> tuple[int, bytes]:
+        """Take one JSON value; return its place and its text.
+
+        Its braces, strings and numbers are balanced and complete; its encoding is not checked. Raises MalformedExport
+        and TruncatedExport, and FileUnusable for a value too large to be held.
+        """
+        if not self.peek():
+            self.truncated()
+        while True:
+            start = self._at
+            try:
+                _, end = self._raw_decode(self._text, start)
+            except json.JSONDecodeError as error:
+                self._read_on_or_raise(error)
+                continue
+            except RecursionError:
+                self.malformed("a value is nested too deeply")
+            # A bare number may go on behind the cut.
+            if end == len(self._text) and self._text[end - 1] not in '"}]' and self._fill():
+                continue
+            self._at = end
+            return self._base + start, self._data[start:end]
+
+    def _read_on_or_raise(self, error: json.JSONDecodeError) -> None:
+        """Read on where the value may only be cut by the end of what was read; doubles it, to stay linear."""
+        unterminated = error.msg.startswith("Unterminated string")
+        if not unterminated and error.pos < len(self._text) - _CUT:
+            self._not_json(error)
+        held = len(self._text) - self._at
+        if held > self._value_bytes:
+            raise FileUnusable(
+                file=self._source.path,
+                detail=f"one value in section {self.section}, at byte {self.byte}, is larger than "
+                f"{self._value_bytes} bytes",
+            )
+        if not self._fill(held):
+            if not unterminated and not _CUT_OFF.fullmatch(self._text, error.pos):
+                self._not_json(error)
+            self.truncated()
+
+    def _not_json(self, error: json.JSONDecodeError) -> NoReturn:
+        self.malformed(error.msg[0].lower() + error.msg[1:], self._base + error.pos)
+
+    def until(self, end: str) -> tuple[int, bytes]:
+        """Take everything up to and with the character `end`; return its place and its text."""
+        while (found := self._text.find(end, self._at)) < 0:
+            if len(self._text) - self._at > self._value_bytes:
+                raise FileUnusable(file=self._source.path, detail=f"section {self.section} is too large")
+            if not self._fill():
+                self.truncated()
+        start, self._at = self._at, found + 1
+        return self._base + start, self._data[start : found + 1]
