@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -46,3 +47,17 @@ def amount(value: float, unit: str = "", *, binary: bool = False) -> str:
             value /= 1024
         return f"{value:.1f} TiB"
     return f"{value:,.0f} {unit}".rstrip()
+
+
+def clock_text(unix_ms: int) -> str:
+    """Return the time of day, here, to the millisecond."""
+    return _local(unix_ms).strftime("%H:%M:%S.%f")[:-3]
+
+
+def time_text(unix_ms: int) -> str:
+    """Return date and time, here."""
+    return _local(unix_ms).strftime("%Y-%m-%d %H:%M:%S") if unix_ms else "-"
+
+
+def _local(unix_ms: int) -> datetime:
+    return datetime.fromtimestamp(unix_ms / 1000, tz=UTC).astimezone()

@@ -26,7 +26,7 @@ Answer = TypeVar("Answer")
 class Backups:
     """A client of a coordinator. Streams end when the work has ended; leaving one does not stop the work."""
 
-    def __init__(self, address: str, *, timeout_s: float = 10.0, idle_s: float = 120.0) -> None:
+    def __init__(self, address: str, *, timeout_s: float = 10.0, idle_s: float = 180.0) -> None:
         """Make a client; it connects when it is first used.
 
         Args:
@@ -128,7 +128,7 @@ class Backups:
             request,
             address=self._address,
             operation=operation,
-            first_s=self._timeout_s,
+            first_s=self._idle_s,
             idle_s=self._idle_s,
         )
         try:

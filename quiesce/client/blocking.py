@@ -183,7 +183,7 @@ class Client(Blocking[AsyncClient]):
 class BlockingBackups(Blocking[Backups]):
     """The blocking client of a coordinator. See Backups."""
 
-    def __init__(self, address: str, *, timeout_s: float = 10.0, idle_s: float = 120.0) -> None:
+    def __init__(self, address: str, *, timeout_s: float = 10.0, idle_s: float = 180.0) -> None:
         """Make a client; see Backups."""
         loop = LoopThread()
         try:

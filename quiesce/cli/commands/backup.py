@@ -1,0 +1,67 @@
+"""quiesce backup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from quiesce.cli.jobs import Follower, job_facts
+from quiesce.cli.options import DURATION, SIZE, coordinator_option
+from quiesce.cli.output import Output, pass_output
+from quiesce.cli.snapshot_text import details, summary_facts
+from quiesce.client import BlockingBackups
+from quiesce.v1.backup_pb2 import JobProgress
+
+
+@click.command(name="backup")
+@click.option("--repository", default="", metavar="DIR", help="Where to; otherwise the coordinator's own.")
+@click.option("--node", "node_id", type=click.IntRange(min=1), help="Which replica; otherwise the coordinator chooses.")
+@click.option("--database", "databases", multiple=True, metavar="NAME", help="Only this one; may be given again.")
+@click.option("--lease", type=DURATION, help="How long the replica may stay out should everything die, like 60s.")
+@click.option("--rate-limit", type=SIZE, help="The most bytes read a second, like 50M.")
+@click.option("--detach", is_flag=True, help="Do not wait for the end; see it with `quiesce jobs watch`.")
+@coordinator_option
+@pass_output
+def command(
+    output: Output,
+    repository: str,
+    node_id: int | None,
+    databases: tuple[str, ...],
+    lease: int | None,
+    rate_limit: int | None,
+    detach: bool,
+    coordinator: str,
+) -> None:
+    """Take a snapshot of one replica while the others serve.
+
+    The replica leaves rotation, is backed up as of one mark in the log, and comes back. Ctrl-C leaves the backup
+    running; `quiesce jobs` shows it.
+    """
+    with BlockingBackups(coordinator) as backups:
+        answers = backups.create(
+            # The coordinator runs elsewhere: a relative path would mean another directory there.
+            repository=str(Path(repository).expanduser().absolute()) if repository else "",
+            databases=databases,
+            node_id=node_id or 0,
+            lease_ms=lease or 0,
+            rate_limit=rate_limit or 0,
+        )
+        if detach:
+            job = next(answers).job
+            output.result(job_facts(job), f"Backup {job.id} is running. Follow it with: quiesce jobs watch {job.id}")
+            return
+        follow(output, backups, answers)
+
+
+def follow(output: Output, backups: BlockingBackups, answers: Iterator[JobProgress]) -> None:
+    """Show a job until its end, and then its snapshot."""
+    follower = Follower(output)
+    with ExitStack() as stack:
+        for answer in answers:
+            follower.show(answer, stack)
+    job = follower.job
+    found = backups.show(job.snapshot_id, repository=job.repository)
+    output.result({**job_facts(job), "snapshot": summary_facts(found.summary)}, details(found.summary))

@@ -1,0 +1,127 @@
+"""quiesce snapshots: through the coordinator, or in a repository alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from quiesce.cli.options import TIMEOUT_S, coordinator_option
+from quiesce.cli.output import Output, Progress, pass_output
+from quiesce.cli.snapshot_text import COLUMNS, details, row, summary_facts
+from quiesce.client import BlockingBackups
+from quiesce.errors import DamagedObject
+from quiesce.repository import Repository, VerifyStep, open_repository
+from quiesce.snapshot.manifest import Manifest
+from quiesce.v1.backup_pb2 import SnapshotSummary
+from quiesce.v1.node_pb2 import Mark
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def _source_options(function: Decorated) -> Decorated:
+    function = click.option(
+        "--repository",
+        metavar="DIR",
+        help="Read this repository itself; no cluster and no coordinator is needed.",
+    )(function)
+    return coordinator_option(function)
+
+
+@click.group(name="snapshots", invoke_without_command=True)
+@_source_options
+@click.pass_context
+def command(ctx: click.Context, repository: str | None, coordinator: str) -> None:
+    """List, show and verify snapshots. Without a subcommand: list."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_snapshots, repository=repository, coordinator=coordinator)
+    elif repository is not None:
+        raise click.UsageError(f"--repository belongs behind the subcommand: snapshots {ctx.invoked_subcommand} …")
+
+
+@command.command(name="list")
+@_source_options
+@pass_output
+def list_snapshots(output: Output, repository: str | None, coordinator: str) -> None:
+    """List the snapshots, the oldest first."""
+    damages: list[DamagedObject] = []
+    if repository is not None:
+        summaries = [_summary(manifest) for manifest in open_repository(repository).list_snapshots(damages.append)]
+    else:
+        with BlockingBackups(coordinator, timeout_s=TIMEOUT_S) as backups:
+            summaries = backups.list()
+    output.table(COLUMNS, map(row, summaries), {"snapshots": [summary_facts(summary) for summary in summaries]})
+    # What is damaged is said after what is whole, and makes the command fail.
+    for damage in damages[1:]:
+        output.error(damage)
+    if damages:
+        raise damages[0]
+
+
+@command.command()
+@click.argument("snapshot_id")
+@_source_options
+@pass_output
+def show(output: Output, snapshot_id: str, repository: str | None, coordinator: str) -> None:
+    """Show one snapshot; `latest` is the newest."""
+    if repository is not None:
+        manifest = open_repository(repository).find(snapshot_id)
+        summary, facts = _summary(manifest), msgspec.to_builtins(manifest)
+    else:
+        with BlockingBackups(coordinator, timeout_s=TIMEOUT_S) as backups:
+            found = backups.show(snapshot_id)
+        summary, facts = found.summary, msgspec.json.decode(found.manifest)
+    output.result({**summary_facts(summary), "manifest": facts}, details(summary))
+
+
+@command.command()
+@click.argument("snapshot_id")
+@_source_options
+@pass_output
+def verify(output: Output, snapshot_id: str, repository: str | None, coordinator: str) -> None:
+    """Read every object of a snapshot and check it; `latest` is the newest."""
+    with output.progress("Verify", unit="pages") as bar:
+        if repository is not None:
+            pages, read = _verify_here(open_repository(repository), snapshot_id, bar)
+        else:
+            pages, read = _verify_there(coordinator, snapshot_id, bar)
+    facts = {"id": snapshot_id, "pages": pages, "bytes_read": read, "whole": True}
+    output.result(facts, f"Snapshot {snapshot_id} is whole: {pages:,} pages checked, {read:,} bytes read.")
+
+
+def _verify_here(repository: Repository, snapshot_id: str, bar: Progress) -> tuple[int, int]:
+    def advance(step: VerifyStep) -> None:
+        bar.update(step.pages_done, step.pages_total)
+
+    report = repository.verify(repository.find(snapshot_id).snapshot_id, advance)
+    return report.segments, report.bytes_read
+
+
+def _verify_there(coordinator: str, snapshot_id: str, bar: Progress) -> tuple[int, int]:
+    pages = read = 0
+    with BlockingBackups(coordinator, timeout_s=TIMEOUT_S) as backups:
+        for step in backups.verify(snapshot_id):
+            bar.update(step.pages_done, step.pages_total)
+            pages, read = step.pages_total, step.bytes_read
+    return pages, read
+
+
+def _summary(manifest: Manifest) -> SnapshotSummary:
+    mark, totals = manifest.mark, manifest.totals
+    return SnapshotSummary(
+        id=manifest.snapshot_id,
+        content_id=manifest.content_id,
+        mark=Mark(term=mark.term, index=mark.index, time_ms=mark.time_ms, epoch=mark.epoch),
+        cluster_id=manifest.cluster_id,
+        node_id=manifest.node_id,
+        started_ms=manifest.started_ms,
+        ended_ms=manifest.ended_ms,
+        pages=totals.pages,
+        pages_uploaded=totals.pages_uploaded,
+        records=totals.records,
+        bytes_raw=totals.bytes_raw,
+        bytes_uploaded=totals.bytes_uploaded,
+        databases=[database.name for database in manifest.databases],
+    )

@@ -1,0 +1,68 @@
+"""Shows a backup job as it goes on."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+from quiesce.cli.output import Output, Progress
+from quiesce.cli.units import amount, clock_text
+from quiesce.v1.backup_pb2 import Job, JobProgress, JobState
+from quiesce.v1.node_pb2 import SnapshotProgress
+
+
+def state_name(job: Job) -> str:
+    """Return `running`, `succeeded`..."""
+    return JobState.Name(job.state).removeprefix("JOB_STATE_").lower()
+
+
+def job_facts(job: Job) -> dict[str, Any]:
+    """Return a job as JSON has it."""
+    facts: dict[str, Any] = {
+        "job_id": job.id,
+        "state": state_name(job),
+        "step": job.step,
+        "node_id": job.node_id,
+        "epoch": job.epoch,
+        "snapshot_id": job.snapshot_id,
+        "repository": job.repository,
+        "started_ms": job.started_ms,
+        "ended_ms": job.ended_ms,
+        "events": [{"at_ms": event.at_ms, "step": event.step, "text": event.text} for event in job.events],
+    }
+    if job.error_reason:
+        facts["error"] = {"reason": job.error_reason, "message": job.error_message}
+    return facts
+
+
+class Follower:
+    """Says what happens to a job: its events once each, and a bar while pages are written."""
+
+    def __init__(self, output: Output) -> None:
+        self.job = Job()
+        self._output = output
+        self._said = 0
+        self._bar: Progress | None = None
+
+    def show(self, answer: JobProgress, stack: ExitStack) -> None:
+        """Show one answer of the coordinator; a bar stays until `stack` closes."""
+        if not self.job.id:
+            self._output.message(f"Backup {answer.job.id}", job_id=answer.job.id)
+        self.job = answer.job
+        for event in answer.job.events[self._said :]:
+            facts = {"job_id": answer.job.id, "at_ms": event.at_ms, "step": event.step, "node_id": answer.job.node_id}
+            self._output.message(f"{clock_text(event.at_ms)}  {event.step:<9} {event.text}", **facts)
+        self._said = max(self._said, len(answer.job.events))
+        if answer.HasField("snapshot") and answer.snapshot.pages_total:
+            self._advance(answer.snapshot, stack)
+
+    def _advance(self, snapshot: SnapshotProgress, stack: ExitStack) -> None:
+        if self._bar is None:
+            self._bar = stack.enter_context(self._output.progress("Snapshot", unit="pages"))
+        self._bar.update(
+            snapshot.pages_done,
+            snapshot.pages_total,
+            reused=snapshot.pages_reused,
+            records=snapshot.records,
+            uploaded=snapshot.bytes_uploaded if self._output.json else amount(snapshot.bytes_uploaded, binary=True),
+        )

@@ -1,0 +1,58 @@
+"""Snapshots in words and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quiesce.cli.units import amount, seconds_text, time_text
+from quiesce.v1.backup_pb2 import SnapshotSummary
+
+COLUMNS = ("id", "taken", "node", ">records", ">pages", ">uploaded", "content id")
+
+
+def summary_facts(summary: SnapshotSummary) -> dict[str, Any]:
+    """Return a snapshot as JSON has it."""
+    return {
+        "id": summary.id,
+        "content_id": summary.content_id,
+        "mark": {"term": summary.mark.term, "index": summary.mark.index, "time_ms": summary.mark.time_ms},
+        "cluster_id": summary.cluster_id,
+        "node_id": summary.node_id,
+        "started_ms": summary.started_ms,
+        "ended_ms": summary.ended_ms,
+        "pages": summary.pages,
+        "pages_uploaded": summary.pages_uploaded,
+        "records": summary.records,
+        "bytes_raw": summary.bytes_raw,
+        "bytes_uploaded": summary.bytes_uploaded,
+        "databases": list(summary.databases),
+    }
+
+
+def row(summary: SnapshotSummary) -> list[str]:
+    """Return a snapshot as a line of a table of `COLUMNS`."""
+    return [
+        summary.id,
+        time_text(summary.ended_ms),
+        str(summary.node_id),
+        f"{summary.records:,}",
+        f"{summary.pages:,}",
+        amount(summary.bytes_uploaded, binary=True),
+        summary.content_id[:16],
+    ]
+
+
+def details(summary: SnapshotSummary) -> str:
+    """Return a snapshot in lines."""
+    took_s = (summary.ended_ms - summary.started_ms) / 1000
+    lines = {
+        "Snapshot": summary.id,
+        "Content id": summary.content_id,
+        "Mark": f"term {summary.mark.term}, index {summary.mark.index}",
+        "Replica": f"node {summary.node_id} of cluster {summary.cluster_id}",
+        "Taken": f"{time_text(summary.ended_ms)}, in {seconds_text(took_s)}",
+        "Databases": ", ".join(summary.databases) or "none",
+        "Records": f"{summary.records:,} in {summary.pages:,} pages, {summary.pages_uploaded:,} of them uploaded",
+        "Size": f"{amount(summary.bytes_raw, binary=True)}, uploaded {amount(summary.bytes_uploaded, binary=True)}",
+    }
+    return "\n".join(f"{name + ':':<12}{value}" for name, value in lines.items())
