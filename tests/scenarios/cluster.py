@@ -1,0 +1,166 @@
+"""A cluster of real node processes and a coordinator on this machine, for tests and benchmarks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from quiesce import BlockingBackups, Client
+from quiesce.errors import QuiesceError
+from quiesce.v1 import node_pb2
+from tests.scenarios.daemon import Daemon, until
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on, below those that the kernel gives to outgoing connections.
+
+    Else a node that was killed could find its port taken by somebody's connection.
+    """
+    found: list[int] = []
+    first = 12_000 + os.getpid() * 37 % 18_000
+    for port in range(first, first + 2_000):
+        with socket.socket() as held, contextlib.suppress(OSError):
+            held.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError("no free ports")
+
+
+class Cluster:
+    """`size` nodes and a coordinator; a context manager that starts them, waits until they serve, and ends them."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        size: int = 3,
+        await_restore: bool = False,
+        node_options: Mapping[str, str] | None = None,
+        coordinator_options: Mapping[str, str] | None = None,
+    ) -> None:
+        ports = free_ports(size + 1)
+        self.directory = directory
+        self.repository = directory / "repository"
+        self.repository.mkdir(parents=True, exist_ok=True)
+        self.await_restore = await_restore
+        self.members = {node: f"127.0.0.1:{ports[node]}" for node in range(1, size + 1)}
+        self.coordinator_address = f"127.0.0.1:{ports[0]}"
+        identity = {} if await_restore else {"cluster-id": uuid.uuid4().hex, "members": self._members_text()}
+        self.nodes = {
+            node: Daemon(
+                [
+                    "node",
+                    *(["--await-restore"] if await_restore else []),
+                    *_flags({"node-id": str(node), "data": str(self.data(node)), "listen": address, **identity}),
+                    *_flags(node_options or {}),
+                ],
+                directory / f"node-{node}.log",
+            )
+            for node, address in self.members.items()
+        }
+        defaults = {"listen": self.coordinator_address, "cluster": self.addresses, "repository": str(self.repository)}
+        self.coordinator = Daemon(
+            ["coordinator", *_flags({**defaults, **(coordinator_options or {})})], directory / "coordinator.log"
+        )
+
+    def _members_text(self) -> str:
+        return ",".join(f"{node}={address}" for node, address in self.members.items())
+
+    def data(self, node: int) -> Path:
+        """Return the data directory of a node."""
+        return self.directory / f"node-{node}"
+
+    @property
+    def addresses(self) -> str:
+        return ",".join(self.members.values())
+
+    def client(self, *, timeout_s: float = 10.0) -> Client:
+        return Client(self.addresses, timeout_s=timeout_s)
+
+    def backups(self, *, timeout_s: float = 10.0) -> BlockingBackups:
+        return BlockingBackups(self.coordinator_address, timeout_s=timeout_s)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start what does not run, and wait until it serves."""
+        for daemon in [*self.nodes.values(), self.coordinator]:
+            if not daemon.running:
+                daemon.start()
+        if not self.await_restore:
+            self.wait_until_serving()
+
+    def stop(self) -> None:
+        """End everything, the coordinator first."""
+        for daemon in [self.coordinator, *self.nodes.values()]:
+            if daemon.running:
+                daemon.stop()
+
+    def kill(self) -> None:
+        """Kill -9 of every process at once."""
+        for daemon in [self.coordinator, *self.nodes.values()]:
+            daemon.kill()
+
+    def status(self, node: int, client: Client) -> node_pb2.NodeStatus | None:
+        """Return what a node says of itself; None where it does not answer."""
+        with contextlib.suppress(QuiesceError):
+            return client.admin.status(self.members[node])
+        return None
+
+    def wait_until_serving(self, timeout_s: float = 60) -> None:
+        """Wait until every node that runs is in rotation and they agree on a leader."""
+        deadline = time.monotonic() + timeout_s
+        with self.client(timeout_s=2) as client:
+
+            def serving() -> bool:
+                self.check_alive()
+                running = [node for node, daemon in self.nodes.items() if daemon.running]
+                states = [self.status(node, client) for node in running]
+                known = [state for state in states if state is not None]
+                return (
+                    len(known) == len(running)
+                    and {state.serving for state in known} == {node_pb2.SERVING_STATE_SERVING}
+                    and len({state.leader_id for state in known}) == 1
+                    and known[0].leader_id != 0
+                )
+
+            until(serving, max(0.0, deadline - time.monotonic()), "every node in rotation, one leader")
+
+    def check_alive(self) -> None:
+        """Fail, with its last words, if a daemon ended that nobody ended."""
+        for name, daemon in [("coordinator", self.coordinator), *((f"node {n}", d) for n, d in self.nodes.items())]:
+            code = daemon.exit_code
+            if code is not None and code >= 0:
+                raise AssertionError(f"{name} ended with code {code}:\n{daemon.tail()}")
+
+    def leader(self) -> int:
+        """Return the id of the leader."""
+        with self.client() as client:
+            return int(client.admin.members().leader_id)
+
+    def followers(self) -> list[int]:
+        leader = self.leader()
+        return [node for node in self.members if node != leader]
+
+
+def _flags(options: Mapping[str, str]) -> list[str]:
+    return [word for name, value in options.items() for word in (f"--{name}", value)]
