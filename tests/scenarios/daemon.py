@@ -53,7 +53,6 @@ class Daemon:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,
-                preexec_fn=_die_with_parent,
             )
 
     def kill(self) -> None:
