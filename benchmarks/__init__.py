@@ -1,0 +1,1 @@
+"""Measurements beside etcd; `python -m benchmarks --help`."""

@@ -1,0 +1,1 @@
+"""The peer that is measured beside Quiesce."""
