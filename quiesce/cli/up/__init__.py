@@ -1,0 +1,1 @@
+"""A whole cluster on one machine: its directory, its processes, and who watches over them."""

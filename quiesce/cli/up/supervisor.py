@@ -1,0 +1,164 @@
+"""Keeps children running: a pure core, told what happened, that says what to do.
+
+Times are seconds of a monotonic clock, passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+FIRST_BACKOFF_S = 0.5
+LAST_BACKOFF_S = 30.0
+# A child that ran so long is healthy: its next failure is a first one.
+HEALTHY_AFTER_S = 60.0
+STOP_WITHIN_S = 10.0
+
+
+# --- events
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """A child ended; `code` as of subprocess: below 0 is a signal."""
+
+    name: str
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """Somebody wants the end; asked twice, at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has gone on."""
+
+
+Event = Exited | StopAsked | Tick
+
+
+# --- effects
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start a child."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Terminate:
+    """Ask a child to end."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """End a child."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SayRestart:
+    """Tell the user that a child ended and is started again after `delay_s` seconds."""
+
+    name: str
+    code: int
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SayKilled:
+    """Tell the user that a child did not end in time."""
+
+    name: str
+
+
+Effect = Start | Terminate | Kill | SayRestart | SayKilled
+
+
+class _State(Enum):
+    RUNNING = auto()
+    WAITING = auto()
+    ENDED = auto()
+
+
+@dataclass(slots=True)
+class _Child:
+    state: _State = _State.WAITING
+    # When it was started, or is to be.
+    at_s: float = 0.0
+    failures: int = 0
+
+
+class Supervisor:
+    """Watches over the children of the given names."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._children = {name: _Child() for name in names}
+        self._kill_at_s: float | None = None
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the end has been asked for."""
+        return self._kill_at_s is not None
+
+    @property
+    def ended(self) -> bool:
+        """Whether all children have ended for good."""
+        return all(child.state is _State.ENDED for child in self._children.values())
+
+    def next_s(self) -> float | None:
+        """Return when a Tick is due; None while only an event can change anything."""
+        if self._kill_at_s is not None:
+            return None if self.ended else self._kill_at_s
+        return min((child.at_s for child in self._children.values() if child.state is _State.WAITING), default=None)
+
+    def step(self, event: Event, now_s: float) -> list[Effect]:
+        """Take in an event; return what to do, in order."""
+        match event:
+            case Exited(name, code):
+                return self._exited(name, code, now_s)
+            case StopAsked():
+                return self._stop(now_s)
+            case Tick():
+                return self._tick(now_s)
+
+    def _exited(self, name: str, code: int, now_s: float) -> list[Effect]:
+        child = self._children[name]
+        if self.stopping:
+            child.state = _State.ENDED
+            return []
+        child.failures = 1 if now_s - child.at_s >= HEALTHY_AFTER_S else child.failures + 1
+        delay_s = min(FIRST_BACKOFF_S * 2.0 ** min(child.failures - 1, 16), LAST_BACKOFF_S)
+        child.state, child.at_s = _State.WAITING, now_s + delay_s
+        return [SayRestart(name, code, delay_s)]
+
+    def _stop(self, now_s: float) -> list[Effect]:
+        running = [name for name, child in self._children.items() if child.state is _State.RUNNING]
+        if self.stopping:
+            return [Kill(name) for name in running]
+        self._kill_at_s = now_s + STOP_WITHIN_S
+        for child in self._children.values():
+            if child.state is _State.WAITING:
+                child.state = _State.ENDED
+        return [Terminate(name) for name in running]
+
+    def _tick(self, now_s: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for name, child in self._children.items():
+            if child.state is _State.WAITING and child.at_s <= now_s:
+                child.state, child.at_s = _State.RUNNING, now_s
+                effects.append(Start(name))
+            elif child.state is _State.RUNNING and self._kill_at_s is not None and self._kill_at_s <= now_s:
+                effects += [SayKilled(name), Kill(name)]
+        if self._kill_at_s is not None and self._kill_at_s <= now_s:
+            # Should even that take long, it is said again, not at once.
+            self._kill_at_s = now_s + STOP_WITHIN_S
+        return effects
