@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+import msgspec
+
 from nodes.store import CheckpointReader
 from nodes.worker.base import find_known
 from nodes.worker.lifetime import Stopped, lower_priority, stop_with_parent
@@ -56,7 +58,9 @@ def _run(asked: argparse.Namespace, lines: ProgressLines) -> None:
         request = SnapshotRequest(
             asked.snapshot_id, asked.cluster_id, asked.node_id, mark, tuple(asked.database), _software()
         )
-        lines.done(maker.counts, encode_manifest(maker.run(request, started_ms=started_ms)))
+        draft = maker.run(request, started_ms=started_ms)
+        draft = msgspec.structs.replace(draft, ended_ms=time.time_ns() // 1_000_000)
+        lines.done(maker.counts, encode_manifest(draft))
     except Stopped:
         if isinstance(repository.objects, DirectoryStore):
             repository.objects.abandon()
