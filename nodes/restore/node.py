@@ -1,0 +1,104 @@
+"""Restores a snapshot into the data directory of one node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nodes.consensus import initialise_log
+from nodes.data_directory import DataDirectory
+from nodes.identity import Identity, write_identity
+from nodes.restore.load import SnapshotLoad
+from nodes.restore.proof import content_id_of
+from nodes.store import CheckpointReader, StoreLoader
+from quiesce.errors import DamagedStore
+from quiesce.repository import Repository, open_repository
+from quiesce.snapshot import Manifest
+from quiesce.v1.node_pb2 import RestoreProgress
+
+# No log of the cluster that was backed up gets there: what carries an index of it can be told from what is newer.
+INDEX_STEP = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreReport:
+    """What was restored, and from where the new cluster's log goes on."""
+
+    manifest: Manifest
+    index: int
+    term: int
+    records: int
+    bytes_read: int
+
+
+def restore_into(
+    data_directory: Path,
+    repository: Repository | str | Path,
+    snapshot_id: str,
+    node_id: int,
+    cluster_id: str,
+    members: Mapping[int, str],
+    progress: Callable[[RestoreProgress], None] | None = None,
+) -> RestoreReport:
+    """Make `data_directory` that of node `node_id` of a new cluster which holds exactly the snapshot.
+
+    The caller holds the lock of the directory. `snapshot_id` may be `latest`. `progress` is told after every segment
+    and may raise to stop. Until the end a crash leaves a directory that no daemon takes for a node; a failure
+    leaves an empty one.
+
+    Raises:
+        DirectoryNotEmpty: there is something in the directory.
+        UnknownSnapshot, RepositoryUnusable: there is no such snapshot.
+        DamagedObject: a byte of the snapshot was changed.
+        DamagedStore: what was written does not read back as the snapshot.
+        DiskFailed: the node's disk refused.
+    """
+    opened = repository if isinstance(repository, Repository) else open_repository(repository)
+    manifest = opened.find(snapshot_id)
+    data_directory.mkdir(parents=True, exist_ok=True)
+    data = DataDirectory(data_directory)
+    data.begin()
+    try:
+        report = load_store(data.store, opened, manifest, node_id, progress)
+        become_member(data, manifest, node_id, cluster_id, members)
+    except BaseException:
+        # As it was: nothing in it, and not marked as begun.
+        data.begin()
+        data.finished()
+        raise
+    return report
+
+
+def load_store(
+    store: Path,
+    repository: Repository,
+    manifest: Manifest,
+    node_id: int,
+    progress: Callable[[RestoreProgress], None] | None,
+) -> RestoreReport:
+    """Build the store of a snapshot in a new directory, read it back, and compare. Raises what restore_into does."""
+    index, term = manifest.mark.index + INDEX_STEP, manifest.mark.term + 1
+    load = SnapshotLoad(repository, manifest, progress)
+    load.progress.node_id = node_id
+    loader = StoreLoader(store)
+    try:
+        load.run(loader)
+    finally:
+        loader.finish(index, term)
+    found = content_id_of(CheckpointReader(store))
+    if found != manifest.content_id:
+        raise DamagedStore(path=store, detail=f"its content id is {found}, the snapshot's is {manifest.content_id}")
+    load.progress.done = True
+    if progress is not None:
+        progress(load.progress)
+    return RestoreReport(manifest, index, term, load.progress.records, load.progress.bytes_read)
+
+
+def become_member(
+    data: DataDirectory, manifest: Manifest, node_id: int, cluster_id: str, members: Mapping[int, str]
+) -> None:
+    """Give a loaded store its log and, last, its identity: only then it is a node."""
+    initialise_log(data.raft, index=manifest.mark.index + INDEX_STEP, term=manifest.mark.term + 1, voters=list(members))
+    write_identity(data.path, Identity(node_id, cluster_id, members))
+    data.finished()
