@@ -104,7 +104,14 @@ def _replica(member: Member, answer: NodeStatus | QuiesceError | None, leader: N
         healthy, serving = True, answer.serving == SERVING_STATE_SERVING
         detail = f"is {ServingState.Name(answer.serving).removeprefix('SERVING_STATE_')}"
     match_index = leader.commit_index if leads or not member.HasField("match_index") else member.match_index
-    return Replica(member.node_id, healthy, serving, match_index, member.backup_priority, detail)
+    return Replica(member.node_id, healthy, serving, match_index, _priority(answer), detail)
+
+
+def _priority(answer: NodeStatus | QuiesceError | None) -> int:
+    # Each node knows its own only.
+    if not isinstance(answer, NodeStatus):
+        return 0
+    return next((m.backup_priority for m in answer.members if m.node_id == answer.node_id), 0)
 
 
 def held(status: NodeStatus) -> Held | None:

@@ -58,15 +58,15 @@ class JobRecord:
     def error(self) -> QuiesceError | None:
         """Return the error that a caller of the job gets.
 
-        What concerns rotation, snapshots and data speaks for itself; an error of the way to the cluster is put in
-        relation to the backup.
+        What concerns the request, rotation, snapshots and data speaks for itself; an error of the way to the cluster is
+        put in relation to the backup.
         """
         if self.failure is None:
             return None
         error = self.failure.error()
-        if 20 <= error.exit_code < 60:
+        if 19 <= error.exit_code < 60:
             return error
-        return BackupFailed(step=self.failed_step, detail=error.message())
+        return BackupFailed(step=self.failed_step, detail=error.message().removesuffix("."))
 
 
 def record_of(job: Backup) -> JobRecord:

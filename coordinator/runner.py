@@ -139,13 +139,17 @@ class Runner:
 
     async def _finish(self) -> None:
         """Wait for leases that are still being given back, and give back those that were granted too late."""
-        deadline = asyncio.get_running_loop().time() + self.job.policy.release_ms / 1000
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.job.policy.release_ms / 1000
         while self._tasks or not self._happenings.empty():
-            try:
-                async with asyncio.timeout_at(deadline):
-                    self._take(await self._happenings.get())
-            except TimeoutError:
-                return
+            while not self._happenings.empty():
+                self._take(self._happenings.get_nowait())
+            if self._tasks:
+                done, _ = await asyncio.wait(
+                    self._tasks.values(), timeout=deadline - loop.time(), return_when=asyncio.FIRST_COMPLETED
+                )
+                if not done:
+                    return
 
 
 def is_over(job: Backup) -> bool:

@@ -17,7 +17,7 @@ from coordinator.feed import Feed
 from coordinator.jobs import Jobs
 from coordinator.record import JobRecord, to_message
 from coordinator.restore import NewNodes, check_awaiting, check_members, restore
-from coordinator.snapshots import Snapshots
+from coordinator.snapshots import Snapshots, repository_path
 from quiesce.errors import InvalidRequest
 from quiesce.repository import VerifyStep
 from quiesce.rpc import typed_errors
@@ -169,7 +169,7 @@ class BackupsService(backup_pb2_grpc.BackupsServicer):
         location = repository or self._repository
         if not location:
             raise InvalidRequest(detail="no repository is named, and the coordinator has no default one")
-        return location
+        return str(repository_path(location))
 
 
 class _NobodyWaits(Exception):

@@ -42,7 +42,7 @@ class Snapshots:
         Raises:
             RepositoryUnusable, RepositoryFull: it does not.
         """
-        await self._threads.run(location, lambda: _probe(open_repository(_path(location), create=True)))
+        await self._threads.run(location, lambda: _probe(open_repository(repository_path(location), create=True)))
 
     async def publish(self, location: str, draft: bytes, epoch: int, impact: Mapping[str, Any]) -> None:
         """Put the manifest into the repository, made from a worker's draft.
@@ -59,7 +59,9 @@ class Snapshots:
                 raise QuiesceError(detail=f"the worker's draft of the manifest is not one: {error}") from error
             if manifest.mark.epoch != epoch:
                 raise LeaseLost(epoch=manifest.mark.epoch)
-            open_repository(_path(location)).publish_manifest(msgspec.structs.replace(manifest, impact=dict(impact)))
+            open_repository(repository_path(location)).publish_manifest(
+                msgspec.structs.replace(manifest, impact=dict(impact))
+            )
 
         await self._threads.run(location, publish)
 
@@ -94,12 +96,11 @@ class Snapshots:
         await self._read(location, lambda repository: repository.verify(snapshot_id, progress))
 
     async def _read(self, location: str, call: Callable[[Repository], Result]) -> Result:
-        return await self._threads.run(location, lambda: call(open_repository(_path(location))))
+        return await self._threads.run(location, lambda: call(open_repository(repository_path(location))))
 
 
-def _path(location: str) -> Path:
-    if not location:
-        raise InvalidRequest(detail="no repository was named, and the coordinator has no default one")
+def repository_path(location: str) -> Path:
+    """Return where a repository lies; InvalidRequest where that means nothing to the nodes."""
     if not Path(location).is_absolute():
         raise InvalidRequest(detail=f"the repository {location} is not an absolute path, and nodes run elsewhere")
     return Path(location)

@@ -1,0 +1,284 @@
+"""A cluster in memory, for the coordinator's tests: leases, checkpoints, a database, and failures on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from coordinator.job import Policy
+from coordinator.jobs import Identifiers
+from quiesce import errors
+from quiesce.records import RID, Record
+from quiesce.repository import open_repository
+from quiesce.snapshot import (
+    Manifest,
+    ManifestMark,
+    PageTable,
+    TableSummary,
+    Totals,
+    content_id,
+    encode_manifest,
+    new_snapshot_id,
+)
+from quiesce.v1 import node_pb2, record_pb2
+from quiesce.v1.database_pb2 import ClassDefinition, Database, SchemaChange
+from quiesce.v1.node_pb2 import Mark, Member, NodeStatus, RestoreNodeRequest, RestoreProgress, RotationLease
+
+POLICY = Policy(
+    lease_ms=3_000, drain_ms=2_000, checkpoint_ms=2_000, stall_ms=2_000, recover_ms=1_500, poll_ms=50, return_ms=500
+)
+
+
+def draft(repository: str, snapshot_id: str, node_id: int, epoch: int) -> bytes:
+    """The draft of a manifest with nothing in it, whose table is in the repository."""
+    table = PageTable([], [], [])
+    digest, size = open_repository(repository).put_table(table)
+    return encode_manifest(
+        Manifest(
+            snapshot_id=snapshot_id,
+            cluster_id="fake",
+            node_id=node_id,
+            mark=ManifestMark(1, 50, 5, epoch),
+            content_id=content_id(table),
+            complete=True,
+            databases=[],
+            table=TableSummary(digest, size, 0),
+            packs=[],
+            totals=Totals(0, 0, 0, 0, 0, 0, 0, 0, 0),
+            base=None,
+            started_ms=1,
+            ended_ms=2,
+        )
+    )
+
+
+def identifiers() -> Identifiers:
+    numbers = iter(range(1, 1_000))
+    return Identifiers(
+        job=lambda: f"job-{next(numbers)}", snapshot=lambda: new_snapshot_id(1_795_000_000_000, next(numbers))
+    )
+
+
+class FakeCluster:
+    """Three nodes; the first leads. `fail[name]` holds errors that calls of that name raise, one after another."""
+
+    def __init__(self) -> None:
+        self.leader = 1
+        self.down: set[int] = set()
+        self.lease: RotationLease | None = None
+        self.epoch = 100
+        self.checkpoints: dict[int, int] = {}
+        self.drained: list[int] = []
+        self.fail: dict[str, list[errors.QuiesceError]] = {}
+        self.calls: list[str] = []
+        # The worker's pace: a snapshot waits for it before its last answer.
+        self.worker_may_end = asyncio.Event()
+        self.worker_may_end.set()
+        self.worker_stopped = 0
+        self.databases: dict[str, Database] = {}
+        self.documents: dict[RID, Record] = {}
+
+    def _called(self, name: str) -> None:
+        self.calls.append(name)
+        if self.fail.get(name):
+            raise self.fail[name].pop(0)
+
+    def _held(self) -> RotationLease | None:
+        if self.lease is not None and self.lease.expires_ms <= self.log_time():
+            self.lease = None
+        return self.lease
+
+    @staticmethod
+    def log_time() -> int:
+        return int(time.monotonic() * 1000)
+
+    # --- nodes
+
+    def _status(self, node_id: int) -> NodeStatus:
+        held = self._held()
+        out = held is not None and held.node_id == node_id
+        status = NodeStatus(
+            node_id=node_id,
+            cluster_id="fake",
+            role=node_pb2.NODE_ROLE_LEADER if node_id == self.leader else node_pb2.NODE_ROLE_FOLLOWER,
+            serving=node_pb2.SERVING_STATE_DRAINED if out else node_pb2.SERVING_STATE_SERVING,
+            leader_id=self.leader,
+            commit_index=1_000,
+            applied_index=1_000,
+            log_time_ms=self.log_time(),
+            lease=held,
+            members=self._members(),
+            checkpoints=[e for e, node in self.checkpoints.items() if node == node_id],
+            history=[node_pb2.StateChange(state=node_pb2.SERVING_STATE_SERVING, at_ms=1, reason="caught up")],
+        )
+        if out:
+            status.history.add(
+                state=node_pb2.SERVING_STATE_DRAINED,
+                at_ms=time.time_ns() // 1_000_000,
+                reason=held.owner if held else "",
+            )
+        return status
+
+    def _members(self) -> list[Member]:
+        return [Member(node_id=n, address=f"n:{n}", match_index=1_000, active=n not in self.down) for n in (1, 2, 3)]
+
+    async def status(self, node: int | str, *, timeout_s: float | None = None) -> NodeStatus:
+        self._called("status")
+        if node in self.down:
+            raise errors.Unavailable(addresses=f"n:{node}", seconds=timeout_s, detail="down")
+        return self._status(int(node))
+
+    async def statuses(self, *, timeout_s: float = 2.0) -> list[tuple[Member, NodeStatus | errors.QuiesceError]]:
+        self._called("statuses")
+        down = errors.Unavailable(addresses="n", seconds=1, detail="down")
+        return [(m, down if m.node_id in self.down else self._status(m.node_id)) for m in self._members()]
+
+    async def drain(self, node_id: int, owner: str, reason: str, ttl_ms: int) -> RotationLease:
+        self._called("drain")
+        if held := self._held():
+            raise errors.RotationHeld(node_id=held.node_id, owner=held.owner, reason=held.reason, expires="soon")
+        self.epoch += 1
+        now = self.log_time()
+        self.lease = RotationLease(
+            node_id=node_id, owner=owner, reason=reason, acquired_ms=now, expires_ms=now + ttl_ms, epoch=self.epoch
+        )
+        self.drained.append(node_id)
+        return self.lease
+
+    async def renew_drain(self, epoch: int, ttl_ms: int) -> RotationLease:
+        self._called("renew_drain")
+        held = self._held()
+        if held is None or held.epoch != epoch:
+            raise errors.LeaseLost(epoch=epoch)
+        held.expires_ms = self.log_time() + ttl_ms
+        return held
+
+    async def undrain(self, epoch: int) -> None:
+        self._called("undrain")
+        if self.lease is not None and self.lease.epoch == epoch:
+            self.lease = None
+
+    async def checkpoint(self, epoch: int) -> Mark:
+        self._called("checkpoint")
+        held = self._held()
+        if held is None or held.epoch != epoch:
+            raise errors.LeaseLost(epoch=epoch)
+        self.checkpoints[epoch] = held.node_id
+        return Mark(term=1, index=50, time_ms=5, epoch=epoch)
+
+    async def take_snapshot(
+        self, node_id: int, request: node_pb2.TakeSnapshotRequest, *, idle_s: float = 60.0
+    ) -> AsyncIterator[node_pb2.SnapshotProgress]:
+        self._called("take_snapshot")
+        try:
+            for done in range(3):
+                yield node_pb2.SnapshotProgress(phase=node_pb2.SnapshotProgress.PHASE_UPLOADING, pages_done=done)
+            await self.worker_may_end.wait()
+            self._called("worker")
+            manifest = draft(request.repository, request.snapshot_id, node_id, request.epoch)
+            yield node_pb2.SnapshotProgress(phase=node_pb2.SnapshotProgress.PHASE_DONE, manifest_draft=manifest)
+        finally:
+            self.worker_stopped += 1
+
+    async def drop_checkpoint(self, node_id: int, epoch: int) -> None:
+        self._called("drop_checkpoint")
+        self.checkpoints.pop(epoch, None)
+
+    async def transfer_leadership(self, to_node_id: int = 0) -> int:
+        self._called("transfer_leadership")
+        self.leader = to_node_id or next(n for n in (1, 2, 3) if n != self.leader)
+        return self.leader
+
+    async def restore_node(
+        self, address: str, request: RestoreNodeRequest, *, idle_s: float = 60.0
+    ) -> AsyncIterator[RestoreProgress]:
+        raise NotImplementedError
+        yield RestoreProgress()
+
+    # --- documents
+
+    async def database(self, name: str) -> Database:
+        self._called("database")
+        if name not in self.databases:
+            raise errors.UnknownDatabase(database=name)
+        return self.databases[name]
+
+    async def create_database(self, name: str, *, importing: bool = False) -> Database:
+        self._called("create_database")
+        if name in self.databases:
+            raise errors.DatabaseExists(database=name)
+        self.databases[name] = Database(name=name)
+        return self.databases[name]
+
+    async def alter_schema(self, name: str, changes: Sequence[SchemaChange]) -> Database:
+        self._called("alter_schema")
+        database = self.databases[name]
+        if database.classes:
+            raise errors.InvalidSchemaChange(database=name, detail="the class exists")
+        database.classes.append(ClassDefinition(name="Job"))
+        return database
+
+    async def write(
+        self, database: str, operations: Sequence[record_pb2.Operation], *, timeout_s: float | None = None
+    ) -> record_pb2.WriteResponse:
+        self._called("write")
+        if database not in self.databases:
+            raise errors.UnknownDatabase(database=database)
+        written = [self._write(operation) for operation in operations]
+        self._called("write_answer")
+        return record_pb2.WriteResponse(index=1, written=written)
+
+    def _write(self, operation: record_pb2.Operation) -> record_pb2.Record:
+        match operation.WhichOneof("operation"):
+            case "create":
+                rid, version, body = RID(9, len(self.documents)), 1, operation.create.body
+            case "update":
+                rid, body = RID(operation.update.cluster, operation.update.position), operation.update.body
+                version = self._expect(rid, operation.update.expected_version) + 1
+            case _:
+                rid = RID(operation.delete.cluster, operation.delete.position)
+                version, body = self._expect(rid, operation.delete.expected_version), b""
+        message = record_pb2.Record(
+            cluster=rid.cluster, position=rid.position, version=version, kind=record_pb2.RECORD_KIND_DOCUMENT, body=body
+        )
+        if body:
+            self.documents[rid] = Record.of(message)
+        else:
+            del self.documents[rid]
+        return message
+
+    def _expect(self, rid: RID, version: int) -> int:
+        if rid not in self.documents:
+            raise errors.UnknownRecord(rid=rid)
+        if self.documents[rid].version != version:
+            raise errors.StaleVersion(rid=rid, actual=self.documents[rid].version, expected=version)
+        return version
+
+    async def get(
+        self, database: str, ids: Iterable[RID], *, stale: bool = False, timeout_s: float | None = None
+    ) -> dict[RID, Record]:
+        self._called("get")
+        return {rid: self.documents[rid] for rid in ids if rid in self.documents}
+
+    async def scan(self, database: str, *, class_name: str | None = None) -> AsyncIterator[record_pb2.ScanResponse]:
+        self._called("scan")
+        found = [
+            record_pb2.Record(
+                cluster=rid.cluster, position=rid.position, version=r.version, kind=int(r.kind), body=r.body
+            )
+            for rid, r in self.documents.items()
+        ]
+        yield record_pb2.ScanResponse(index=1, records=found)
+
+
+async def until(condition: Callable[[], Any], seconds: float = 8.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 — any condition, with nobody to set an event
+            await asyncio.sleep(0.01)
+
+
+def new_repository(path: Path) -> str:
+    return open_repository(path / "repository", create=True).location

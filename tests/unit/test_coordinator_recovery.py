@@ -1,0 +1,169 @@
+"""Jobs in the journal, and what becomes of those that a coordinator has left running."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from coordinator_fakes import FakeCluster, draft, new_repository, until
+
+from coordinator import journal as journal_module
+from coordinator.job import Failure, JobEvent, owner_of
+from coordinator.journal import Journal, Recorder
+from coordinator.record import JobRecord, from_document, to_document
+from coordinator.recovery import recover
+from coordinator.snapshots import Snapshots
+from coordinator.threads import RepositoryThreads
+from quiesce import errors
+from quiesce.records import decode_document, encode_document
+
+SNAPSHOT = "20261123T001203Z-00abcd"
+
+
+def record(job_id: str = "job-1", **changes: object) -> JobRecord:
+    failure = Failure.of(errors.LeaseLost(epoch=7))
+    found = JobRecord(
+        id=job_id,
+        state="running",
+        step="snapshot",
+        node_id=2,
+        epoch=101,
+        snapshot_id=SNAPSHOT,
+        repository="/r",
+        started_ms=1_795_000_000_000,
+        ended_ms=0,
+        failure=failure,
+        failed_step="mark",
+        events=(JobEvent(1_795_000_000_001, "acquire", 'a "text"'),),
+    )
+    return replace(found, **changes)  # type: ignore[arg-type]
+
+
+def test_a_record_survives_its_document() -> None:
+    assert from_document(decode_document(encode_document(to_document(record())))) == record()
+    assert from_document(decode_document(encode_document(to_document(record(failure=None))))) == record(failure=None)
+
+
+async def test_several_may_create_the_journal_at_once() -> None:
+    cluster = FakeCluster()
+    await asyncio.gather(*(Journal(cluster).ensure() for _ in range(5)))
+    assert [c.name for c in cluster.databases["system"].classes] == ["Job"]
+
+
+async def test_advance_is_compare_and_set() -> None:
+    cluster = FakeCluster()
+    journal = Journal(cluster)
+    await journal.ensure()
+    entry = await journal.begin(record())
+    await journal.advance(entry, record(step="fence"))
+    # The write took effect, its answer was lost.
+    cluster.fail["write_answer"] = [errors.OutcomeUnknown(detail="x")]
+    await journal.advance(entry, record(step="publish"))
+    other = (await journal.load())[0]
+    assert other.record.step == "publish"
+    await journal.advance(other, record(step="done"))
+    with pytest.raises(errors.StaleVersion):
+        await journal.advance(entry, record(step="release"))
+
+
+async def test_prune_keeps_the_latest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "KEPT", 3)
+    cluster = FakeCluster()
+    journal = Journal(cluster)
+    await journal.ensure()
+    await journal.begin(record("old-but-running", started_ms=1))
+    for number in range(6):
+        await journal.begin(record(f"job-{number}", started_ms=10 + number, state="succeeded"))
+    await journal.prune(await journal.load())
+    assert [e.record.id for e in await journal.load()] == ["job-5", "job-4", "job-3", "old-but-running"]
+
+
+async def test_a_recorder_writes_the_end_even_after_the_cluster_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Recorder, "RETRY_S", 0.01)
+    cluster = FakeCluster()
+    journal = Journal(cluster)
+    await journal.ensure()
+    recorder = Recorder(journal, await journal.begin(record()), give_up_s=0.05)
+    recorder.start()
+    cluster.fail["write"] = [errors.NoLeader() for _ in range(20)]
+    recorder.put(record(step="fence"))
+    assert isinstance(await asyncio.wait_for(recorder.lost, 5), errors.NoLeader)
+    recorder.put(record(step="done", state="failed"))
+    await asyncio.wait_for(recorder.flushed(), 5)
+    assert (await journal.load())[0].record.state == "failed"
+
+
+async def test_a_job_that_someone_else_ended_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Recorder, "RETRY_S", 0.01)
+    cluster = FakeCluster()
+    journal = Journal(cluster)
+    await journal.ensure()
+    recorder = Recorder(journal, await journal.begin(record()), give_up_s=5)
+    recorder.start()
+    await journal.advance((await journal.load())[0], record(state="failed", step="done"))
+    recorder.put(record(step="fence"))
+    assert isinstance(await asyncio.wait_for(recorder.lost, 5), errors.StaleVersion)
+    await asyncio.wait_for(recorder.flushed(), 5)
+
+
+async def left_running(cluster: FakeCluster, repository: str, **changes: object) -> JobRecord:
+    """Recover a job that is in the journal as running, and return it."""
+    journal = Journal(cluster)
+    await journal.ensure()
+    await journal.begin(record(repository=repository, failure=None, failed_step="", **changes))
+    snapshots = Snapshots(RepositoryThreads())
+    await recover(journal, cluster, snapshots, await journal.load(), lambda: 1_795_000_009_000)
+    return (await journal.load())[0].record
+
+
+async def test_a_job_left_running_fails_and_its_lease_is_given_back(tmp_path: Path) -> None:
+    cluster = FakeCluster()
+    lease = await cluster.drain(2, owner_of("job-1"), "x", 60_000)
+    await cluster.checkpoint(lease.epoch)
+    ended = await left_running(cluster, new_repository(tmp_path))
+    assert ended.state == "failed"
+    assert "restarted" in str(ended.error())
+    assert isinstance(ended.error(), errors.BackupFailed)
+    assert cluster.lease is None
+    assert cluster.checkpoints == {}
+
+
+async def test_the_lease_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    cluster = FakeCluster()
+    await cluster.drain(2, owner_of("job-2"), "x", 60_000)
+    assert (await left_running(cluster, new_repository(tmp_path))).state == "failed"
+    assert cluster.lease is not None
+
+
+async def test_a_job_that_had_published_has_succeeded(tmp_path: Path) -> None:
+    repository = new_repository(tmp_path)
+    await Snapshots(RepositoryThreads()).publish(repository, draft(repository, SNAPSHOT, 2, 101), 101, {})
+    assert (await left_running(FakeCluster(), repository, step="publish")).state == "succeeded"
+
+
+async def test_where_the_repository_is_gone_it_says_that_it_does_not_know(tmp_path: Path) -> None:
+    ended = await left_running(FakeCluster(), str(tmp_path / "gone"))
+    assert ended.state == "failed"
+    assert "quiesce snapshots" in str(ended.error())
+
+
+async def test_a_draft_of_another_epoch_is_not_published(tmp_path: Path) -> None:
+    repository = new_repository(tmp_path)
+    snapshots = Snapshots(RepositoryThreads())
+    with pytest.raises(errors.LeaseLost):
+        await snapshots.publish(repository, draft(repository, SNAPSHOT, 2, 101), 102, {})
+    assert await snapshots.list(repository) == []
+
+
+async def test_hanging_repositories_do_not_take_all_threads() -> None:
+    threads, hang = RepositoryThreads(limit=2), asyncio.Event()
+    release = __import__("threading").Event()
+    waiting = [asyncio.create_task(threads.run("r", release.wait)) for _ in range(2)]
+    await until(lambda: threads._running == 2)
+    with pytest.raises(errors.RepositoryUnusable, match="hang"):
+        await threads.run("r", hang.is_set)
+    release.set()
+    await asyncio.gather(*waiting)
+    assert await threads.run("r", lambda: 5) == 5
