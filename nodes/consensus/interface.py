@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from quiesce.v1.node_pb2 import NodeRole
+from quiesce.v1.node_pb2 import NODE_ROLE_UNSPECIFIED, NodeRole
 from quiesce.v1.peer_pb2 import Outcome
 
 
@@ -55,16 +55,16 @@ class PeerProgress:
 
 @dataclass(frozen=True, slots=True)
 class ConsensusStatus:
-    """What can be seen of a node's part in consensus."""
+    """What can be seen of a node's part in consensus; all zeros before it has started."""
 
-    role: NodeRole.ValueType
-    term: int
+    role: NodeRole.ValueType = NODE_ROLE_UNSPECIFIED
+    term: int = 0
     # 0: none known.
-    leader_id: int
-    commit_index: int
-    applied_index: int
-    first_index: int
-    last_index: int
-    log_bytes: int
+    leader_id: int = 0
+    commit_index: int = 0
+    applied_index: int = 0
+    first_index: int = 0
+    last_index: int = 0
+    log_bytes: int = 0
     # On the leader only, this node included.
     peers: Mapping[int, PeerProgress] = field(default_factory=dict)

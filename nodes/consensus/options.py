@@ -41,8 +41,8 @@ class ConsensusOptions:
 
     # Committed entries handed to the applier and not applied yet.
     apply_bytes: int = 16 * MEBIBYTE
-    # Entries in memory that wait to be applied; beyond it a follower takes no more appends, a leader no proposals.
-    unapplied_bytes: int = 256 * MEBIBYTE
+    # Entries of the log in memory; beyond it a follower takes no more appends, a leader no more proposals.
+    memory_bytes: int = 384 * MEBIBYTE
     peer_inbox_bytes: int = 64 * MEBIBYTE
     peer_outbox_bytes: int = 64 * MEBIBYTE
 

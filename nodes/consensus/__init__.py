@@ -1,0 +1,20 @@
+"""A node's part in consensus: a durable log, replicated by raft-rs, applied to a state machine."""
+
+from nodes.consensus.consensus import Consensus
+from nodes.consensus.disk import Disk
+from nodes.consensus.interface import CommittedEntry, ConsensusStatus, PeerProgress, StateMachine
+from nodes.consensus.log import INITIAL_INDEX, INITIAL_TERM, initialise_log
+from nodes.consensus.options import ConsensusOptions
+
+__all__ = [
+    "INITIAL_INDEX",
+    "INITIAL_TERM",
+    "CommittedEntry",
+    "Consensus",
+    "ConsensusOptions",
+    "ConsensusStatus",
+    "Disk",
+    "PeerProgress",
+    "StateMachine",
+    "initialise_log",
+]

@@ -1,0 +1,339 @@
+"""A node's part in consensus, as the rest of the daemon sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+import shutil
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import cast
+
+import structlog
+
+from nodes._native import RaftCore
+from nodes.consensus.applier import Applier
+from nodes.consensus.driver import Driver
+from nodes.consensus.effects import LoopEffects, WaitingProposals
+from nodes.consensus.interface import ConsensusStatus, PeerProgress, StateMachine
+from nodes.consensus.options import MEBIBYTE, ConsensusOptions
+from nodes.consensus.proposals import Proposal
+from nodes.consensus.recovery import fit_to_store, recover_log
+from nodes.consensus.replica import Reader, Replica
+from nodes.consensus.servicer import PeerService
+from nodes.consensus.snapshots import SnapshotSender
+from nodes.consensus.transport import PeerLink
+from quiesce.errors import (
+    DeadlineExceeded,
+    NoLeader,
+    NotLeader,
+    OutcomeUnknown,
+    Overloaded,
+    QuiesceError,
+    UnknownNode,
+)
+from quiesce.v1.node_pb2 import NODE_ROLE_LEADER, NodeRole
+from quiesce.v1.peer_pb2 import Command, Outcome
+
+_log = structlog.get_logger(__name__)
+_RETRY_MS = 100
+_CONTEXT = struct.Struct("<QQQ")
+
+
+class Consensus:
+    """Replicates commands to a state machine. Everything but the constructor is for the event loop.
+
+    `members` are the addresses of all nodes by id, this one included; `directory` holds a log (`initialise_log`).
+    """
+
+    def __init__(
+        self,
+        *,
+        node_id: int,
+        cluster_id: str,
+        members: Mapping[int, str],
+        directory: Path,
+        state: StateMachine,
+        options: ConsensusOptions | None = None,
+    ) -> None:
+        self._node_id = node_id
+        self._members = dict(members)
+        self._directory = directory
+        self._state = state
+        self._options = options or ConsensusOptions()
+        self._priority = self._options.priority
+        self._driver = Driver(self._options)
+        self._proposals = WaitingProposals()
+        self._readers: set[asyncio.Future[int]] = set()
+        self._leader_news = asyncio.Event()
+        self._links: dict[int, PeerLink] = {}
+        for peer, address in self._members.items():
+            if peer != node_id:
+                self._links[peer] = PeerLink(
+                    node_id=node_id,
+                    peer_id=peer,
+                    address=address,
+                    cluster_id=cluster_id,
+                    most_bytes=self._options.peer_outbox_bytes,
+                    on_lost=self._lost,
+                )
+        self._snapshots = SnapshotSender(
+            node_id=node_id,
+            cluster_id=cluster_id,
+            directory=directory / "outgoing",
+            state=state,
+            links=self._links.__getitem__,
+            options=self._options,
+            on_made=lambda index, term: self._post(lambda: self._replica.checkpoint_made(index, term)),
+            on_gone=lambda index: self._post(lambda: self._replica.checkpoint_gone(index)),
+            on_sent=lambda peer, arrived: self._post(lambda: self._replica.report_snapshot(peer, arrived)),
+        )
+        self._servicer = PeerService(
+            node_id=node_id,
+            cluster_id=cluster_id,
+            members=self._members.keys(),
+            directory=directory / "incoming",
+            driver=self._driver,
+            install=self._install,
+            options=self._options,
+        )
+        self._started = False
+        # Set by start.
+        self._effects: LoopEffects
+        self._replica: Replica
+        self._applier: Applier
+
+    # --- life
+
+    async def start(self) -> None:
+        """Recover the log and begin to take part.
+
+        Raises:
+            DamagedLog: the log is not as it was written, or is not that of this store.
+            DamagedStore: the store is older than the log can make up for.
+            DiskFailed: the disk refused.
+        """
+        self._effects = LoopEffects(
+            asyncio.get_running_loop(),
+            proposals=self._proposals,
+            links=self._links,
+            snapshots=self._snapshots,
+            on_leader_changed=self._leader_changed,
+            elsewhere=self._elsewhere,
+        )
+        await asyncio.to_thread(self._recover)
+        self._applier.start()
+        self._driver.start(self._replica)
+        self._started = True
+        for link in self._links.values():
+            link.start()
+        self._servicer.running = True
+
+    def _recover(self) -> None:
+        for leftover in ("incoming", "outgoing"):
+            shutil.rmtree(self._directory / leftover, ignore_errors=True)
+        options = self._options
+        recovered = recover_log(self._directory, disk=options.disk, segment_bytes=options.segment_bytes)
+        applied = fit_to_store(recovered, self._state.applied, str(self._directory.parent))
+        state = recovered.log.state
+        core = RaftCore(
+            node_id=self._node_id,
+            applied=applied,
+            hard_state=(state.hard_state.term, state.hard_state.vote, state.hard_state.commit),
+            voters=list(state.voters),
+            learners=list(state.learners),
+            base=(state.base.index, state.base.term),
+            entries=[entry.data for entry in recovered.entries],
+            election_tick=options.election_ticks,
+            heartbeat_tick=options.heartbeat_ticks,
+            max_size_per_msg=MEBIBYTE,
+            max_inflight_msgs=options.inflight_messages,
+            priority=self._priority,
+        )
+        self._applier = Applier(
+            self._state,
+            applied,
+            most_bytes=options.apply_bytes,
+            on_outcomes=self._effects.resolve,
+            wake=self._driver.wake,
+            on_fatal=options.on_fatal,
+        )
+        life, counter = secrets.randbits(64), itertools.count()
+        self._replica = Replica(
+            node_id=self._node_id,
+            core=core,
+            log=recovered.log,
+            applier=self._applier,
+            effects=self._effects,
+            post=self._post,
+            options=options,
+            context=lambda: _CONTEXT.pack(self._node_id, life, next(counter)),
+        )
+        last = recovered.last
+        _log.info("log recovered", applied=applied, first=state.base.index + 1, last=last.index, term=last.term)
+
+    async def stop(self) -> None:
+        """Stop taking part; whoever waits is told that the outcome is unknown."""
+        if not self._servicer.running:
+            return
+        self._servicer.running = False
+        await self._snapshots.stop()
+        await asyncio.gather(*(link.stop() for link in self._links.values()))
+        await asyncio.to_thread(self._driver.stop)
+        await asyncio.to_thread(self._applier.stop)
+        self._proposals.fail_all(OutcomeUnknown(detail="the node was stopped"))
+        for reader in self._readers:
+            if not reader.done():
+                reader.set_exception(NoLeader())
+        self._replica.log.close()
+
+    def peer_servicer(self) -> PeerService:
+        """Return what peers call; add it to the daemon's server."""
+        return self._servicer
+
+    # --- what callers do
+
+    async def propose(self, command: Command, *, timeout_s: float) -> Outcome:
+        """Have `command` applied on every node, and return what it came to; a Failure is returned as well.
+
+        Sets the command's `proposal_id`, and its `time_ms` where that is 0.
+
+        Raises:
+            NotLeader, NoLeader, Overloaded: it has not taken effect and will not.
+            OutcomeUnknown, DeadlineExceeded: it may have, or may yet.
+        """
+        if not self._servicer.running or self._replica.status.role != NODE_ROLE_LEADER:
+            raise self._elsewhere()
+        options = self._options
+        waiting, size = len(self._proposals), self._proposals.size
+        if waiting >= options.waiting_proposals or (waiting and size >= options.waiting_bytes):
+            raise Overloaded(node_id=self._node_id, waiting=waiting, retry_ms=_RETRY_MS)
+        command.proposal_id = self._proposals.next_id()
+        if not command.time_ms:
+            command.time_ms = options.clock_ms()
+        data = command.SerializeToString()
+        future = self._proposals.add(command.proposal_id, len(data))
+        self._driver.put(Proposal(command.proposal_id, data))
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await future
+        except TimeoutError as error:
+            raise DeadlineExceeded(operation="the proposal", seconds=f"{timeout_s:g}") from error
+        finally:
+            self._proposals.remove(command.proposal_id, len(data))
+
+    async def read_barrier(self, *, timeout_s: float) -> int:
+        """Return an index that is applied here and covers every write acknowledged before the call.
+
+        Raises:
+            NoLeader: there was no leader to ask in time.
+            DeadlineExceeded: there was one, and no majority confirmed it in time, or this node lags.
+            Overloaded: too many readers wait already.
+        """
+        if not self._servicer.running:
+            raise NoLeader
+        if len(self._readers) >= self._options.waiting_readers:
+            raise Overloaded(node_id=self._node_id, waiting=len(self._readers), retry_ms=_RETRY_MS)
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._readers.add(future)
+        self._driver.put(Reader(future))
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await future
+        except TimeoutError as error:
+            if not self._replica.status.leader:
+                raise NoLeader from error
+            raise DeadlineExceeded(operation="the read barrier", seconds=f"{timeout_s:g}") from error
+        finally:
+            self._readers.discard(future)
+
+    async def transfer_leadership(self, to: int, *, timeout_s: float) -> int:
+        """Hand leadership to node `to`, 0 for the follower that is furthest; return the leader that follows.
+
+        Raises:
+            NotLeader, NoLeader: this node does not lead.
+            UnknownNode: `to` is not a member.
+            DeadlineExceeded: this node still leads; nothing has changed.
+        """
+        status = self._replica.status
+        if status.role != NODE_ROLE_LEADER:
+            raise self._elsewhere()
+        if to == 0:
+            peers = self.status().peers
+            others = [(peer.active, peer.match, node) for node, peer in peers.items() if node != self._node_id]
+            to = max(others)[2] if others else self._node_id
+        if to not in self._members:
+            raise UnknownNode(node_id=to, known=", ".join(map(str, self._members)))
+        if to == self._node_id:
+            return to
+        self._post(lambda: self._replica.core.transfer_leader(to))
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._replica.status.leader in (0, self._node_id):
+                    self._leader_news.clear()
+                    await self._leader_news.wait()
+        except TimeoutError as error:
+            raise DeadlineExceeded(operation="the transfer of leadership", seconds=f"{timeout_s:g}") from error
+        return self._replica.status.leader
+
+    def status(self) -> ConsensusStatus:
+        """Return what can be seen; numbers are as old as a tick."""
+        if not self._started:
+            return ConsensusStatus()
+        replica = self._replica
+        seen, heard, now = replica.status, replica.heard, replica.ticks
+        peers = {
+            node: PeerProgress(
+                match=match,
+                active=node == self._node_id or (node in heard and now - heard[node] <= self._options.election_ticks),
+            )
+            for node, match, _, _ in seen.progress
+        }
+        return ConsensusStatus(
+            role=cast("NodeRole.ValueType", seen.role),
+            term=seen.term,
+            leader_id=seen.leader,
+            commit_index=seen.commit,
+            applied_index=self._applier.applied,
+            first_index=seen.first_index,
+            last_index=seen.last_index,
+            log_bytes=replica.log.size,
+            peers=peers,
+        )
+
+    def set_priority(self, priority: int) -> None:
+        """Set the election priority: nodes refuse their vote to one of a lower priority with an equal log."""
+        self._priority = priority
+        if self._servicer.running:
+            self._post(lambda: self._replica.core.set_priority(priority))
+
+    # --- between threads
+
+    def _post(self, call: Callable[[], None]) -> None:
+        self._driver.put(call)
+
+    def _lost(self, peer: int) -> None:
+        self._post(lambda: self._replica.report_unreachable(peer))
+
+    def _leader_changed(self) -> None:
+        status = self._replica.status
+        role = NodeRole.Name(cast("NodeRole.ValueType", status.role))
+        _log.info("leader", leader=status.leader, term=status.term, role=role)
+        self._leader_news.set()
+
+    async def _install(self, directory: Path, message: bytes, index: int) -> bool:
+        taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def done(answer: bool) -> None:
+            self._effects.hop(lambda: None if taken.done() else taken.set_result(answer))
+
+        self._post(lambda: self._replica.install(directory, message, index, done))
+        return await taken
+
+    def _elsewhere(self) -> QuiesceError:
+        leader = self._replica.status.leader if self._servicer.running else 0
+        if leader in (0, self._node_id):
+            return NoLeader()
+        return NotLeader(node_id=self._node_id, leader_address=self._members.get(leader, "unknown"))

@@ -1,0 +1,357 @@
+"""One replica: what a node does for consensus at each event and each tick. No threads, no network, no clock.
+
+It is driven by one thread. Messages that promise something leave only after what they promise is on the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from nodes._native import LightReady, RaftCore, Ready, Status
+from nodes.consensus.barriers import ReadBarriers, Waiter
+from nodes.consensus.interface import CommittedEntry
+from nodes.consensus.log import DurableLog
+from nodes.consensus.options import MEBIBYTE, ConsensusOptions
+from nodes.consensus.proposals import AppendedProposals, Proposal, pack
+from nodes.consensus.record import HardState, LogState, Point, StoredEntry
+from quiesce.errors import OutcomeUnknown, Overloaded, QuiesceError
+from quiesce.v1.node_pb2 import NODE_ROLE_LEADER
+
+# How an encoded eraftpb.Message of type MsgAppend begins.
+_APPEND_MESSAGE = b"\x08\x03"
+
+
+class PeerMessages(NamedTuple):
+    """Messages of one peer, in order; `size` is their bytes."""
+
+    sender: int
+    messages: list[bytes]
+    size: int
+
+
+class Reader(NamedTuple):
+    """Someone who waits for a read barrier."""
+
+    waiter: Waiter
+
+
+Event = Proposal | PeerMessages | Reader | Callable[[], None]
+
+
+class Effects(Protocol):
+    """What a replica has done outside of its thread. None of these may block."""
+
+    def send(self, messages: list[tuple[int, bytes]]) -> None:
+        """Send messages, in order for each peer; any may be lost."""
+        ...
+
+    def send_snapshot(self, to: int, index: int, message: bytes) -> None:
+        """Send a checkpoint made before; `report_snapshot` must follow."""
+        ...
+
+    def make_checkpoint(self) -> None:
+        """Make a checkpoint; `checkpoint_made` or `checkpoint_gone` must follow."""
+        ...
+
+    def refuse(self, proposal_ids: list[int]) -> None:
+        """Tell the proposers that nothing of it has happened or will, and that the leader is elsewhere."""
+        ...
+
+    def fail(self, proposal_ids: list[int], error: QuiesceError) -> None:
+        """Tell the proposers."""
+        ...
+
+    def release(self, readers: Sequence[Waiter], index: int) -> None:
+        """Tell the readers."""
+        ...
+
+    def leader_changed(self) -> None:
+        """Say that role, term or leader are others than before."""
+        ...
+
+    def discard(self, directory: Path) -> None:
+        """Remove a checkpoint that was received."""
+        ...
+
+
+class ApplierPort(Protocol):
+    """What a replica asks of the applier."""
+
+    applied: int
+
+    def has_room(self) -> bool:
+        """Say whether more may be submitted."""
+        ...
+
+    def submit(self, entries: Sequence[CommittedEntry], size: int) -> None:
+        """Queue entries that follow those before."""
+        ...
+
+    def install(self, directory: Path, done: Callable[[], None]) -> None:
+        """Queue a checkpoint to replace the state."""
+        ...
+
+    def ask_durable(self, answer: Callable[[int], None]) -> None:
+        """Have what is applied brought to the disk."""
+        ...
+
+    def wake_when_applied(self, index: int | None) -> None:
+        """Ask for a wake as soon as `index` is applied."""
+        ...
+
+
+class Replica:
+    """See the module."""
+
+    def __init__(
+        self,
+        *,
+        node_id: int,
+        core: RaftCore,
+        log: DurableLog,
+        applier: ApplierPort,
+        effects: Effects,
+        post: Callable[[Callable[[], None]], None],
+        options: ConsensusOptions,
+        context: Callable[[], bytes],
+    ) -> None:
+        self.node_id = node_id
+        self.core = core
+        self.log = log
+        self._applier = applier
+        self._effects = effects
+        # Brings a call from another thread to the one that drives this.
+        self._post = post
+        self._options = options
+        self._ticks = 0
+        self._hard_state = log.state.hard_state
+        self._appended = AppendedProposals()
+        self._held: list[Proposal] = []
+        self._orphaned_at: int | None = None
+        self._barriers: ReadBarriers[Waiter] = ReadBarriers(context, retry_ticks=2 * options.heartbeat_ticks)
+        self._committed = applier.applied
+        self._delivered = applier.applied
+        self._installing = False
+        self._checkpointing = False
+        # The indexes of checkpoints on their way to followers, who need the entries behind them.
+        self._checkpoints: set[int] = set()
+        self._asking_durable = False
+        self._heard: dict[int, int] = {}
+        # What can be seen from other threads; replaced as a whole.
+        self.status: Status = core.status()
+        self.heard: dict[int, int] = {}
+
+    @property
+    def ticks(self) -> int:
+        """Ticks since the start."""
+        return self._ticks
+
+    # --- events
+
+    def take(self, events: Sequence[Event]) -> None:
+        """Take what has come since the last call, and do all that follows from it."""
+        proposals: list[Proposal] = []
+        messages: list[bytes] = []
+        for event in events:
+            match event:
+                case Proposal():
+                    proposals.append(event)
+                case PeerMessages():
+                    messages += event.messages
+                    self._heard[event.sender] = self._ticks
+                case Reader():
+                    self._barriers.add(event.waiter)
+                case _:
+                    event()
+        if messages:
+            self._step(messages)
+        if proposals or self._held:
+            self._propose(proposals)
+        if contexts := self._barriers.contexts(self._ticks):
+            self.core.read_index(contexts)
+        self._pump()
+
+    def tick(self) -> None:
+        """Move this replica's clock on."""
+        self._ticks += 1
+        self.core.tick()
+        self.take(())
+        self._see_to_orphans()
+        if self._ticks % self._options.election_ticks == 0:
+            self._see_to_log()
+        self.heard = dict(self._heard)
+        self.status = self.core.status()
+
+    def report_unreachable(self, peer: int) -> None:
+        """Take the news that messages to `peer` were lost."""
+        self.core.report_unreachable(peer)
+
+    def report_snapshot(self, peer: int, arrived: bool) -> None:
+        """Take the news of how the sending of a snapshot ended."""
+        self.core.report_snapshot(peer, arrived)
+
+    def checkpoint_made(self, index: int, term: int) -> None:
+        """Take the news that there is a checkpoint to send."""
+        self._checkpointing = False
+        self._checkpoints.add(index)
+        self.core.set_snapshot(index, term, b"")
+
+    def checkpoint_gone(self, index: int | None) -> None:
+        """Take the news that a checkpoint was removed, or could not be made."""
+        if index is None:
+            self._checkpointing = False
+            return
+        self._checkpoints.discard(index)
+        self.core.clear_snapshot()
+
+    def install(self, directory: Path, message: bytes, index: int, done: Callable[[bool], None]) -> None:
+        """Put a checkpoint that was received whole in the place of the state, then tell the core.
+
+        The store comes first, the log second: a crash in between leaves a store ahead of its log, which the next
+        start recognises (`recovery.fit_to_store`).
+        """
+        if self._installing:
+            self._effects.discard(directory)
+            done(False)
+            return
+        if index <= max(self._committed, self._applier.applied):
+            self.core.step([message])
+            self._effects.discard(directory)
+            done(True)
+            return
+        self._installing = True
+
+        def installed() -> None:
+            self._installing = False
+            self._delivered = max(self._delivered, index)
+            self._fail(self._appended.skipped(index), OutcomeUnknown(detail="a snapshot hides what became of it"))
+            self.core.step([message])
+            self._effects.discard(directory)
+            done(True)
+
+        self._applier.install(directory, lambda: self._post(installed))
+
+    # --- steps
+
+    def _step(self, messages: list[bytes]) -> None:
+        if self.status.bytes > self._options.memory_bytes and self.core.status().bytes > self._options.memory_bytes:
+            # The store cannot keep up. The leader sends again what is dropped here.
+            messages = [message for message in messages if not message.startswith(_APPEND_MESSAGE)]
+        self.core.step(messages)
+
+    def _propose(self, proposals: list[Proposal]) -> None:
+        waiting, self._held = self._held + proposals, []
+        if self.status.bytes > self._options.memory_bytes:
+            error = Overloaded(node_id=self.node_id, waiting=len(waiting), retry_ms=500)
+            self._fail([proposal.proposal_id for proposal in waiting], error)
+            return
+        packed = pack(waiting, commands=self._options.entry_commands, size=self._options.entry_bytes)
+        appended = self.core.propose([entry.data for entry in packed])
+        if appended is None:
+            status = self.core.status()
+            if status.role == NODE_ROLE_LEADER and status.transferee:
+                # The transfer ends within an election timeout, one way or the other.
+                self._held = waiting
+            else:
+                self._effects.refuse([proposal.proposal_id for proposal in waiting])
+            return
+        first, term = appended
+        for offset, entry in enumerate(packed):
+            self._appended.add(first + offset, term, entry.proposal_ids)
+
+    def _pump(self) -> None:
+        changed = False
+        while (ready := self.core.ready()) is not None:
+            changed |= ready.soft_state is not None
+            self._handle(ready)
+        if changed:
+            self._leader_changed()
+        self._deliver()
+        self._release()
+        if not self._checkpointing and self.core.snapshot_wanted() is not None:
+            self._checkpointing = True
+            self._effects.make_checkpoint()
+
+    def _handle(self, ready: Ready) -> None:
+        # A leader's appends may travel while its own disk still works: it counts itself only after `advance`.
+        self._send(ready)
+        if ready.hard_state is not None:
+            self._hard_state = HardState(*ready.hard_state)
+        if ready.snapshot is not None:
+            index, term, _, voters, learners = ready.snapshot
+            self.log.reset(LogState(self._hard_state, Point(index, term), tuple(voters), tuple(learners)))
+        if ready.entries or (ready.must_sync and ready.snapshot is None):
+            self.log.append(self._hard_state, [StoredEntry(*entry) for entry in ready.entries])
+        if ready.persisted_messages:
+            self._effects.send(ready.persisted_messages)
+        for index, context in ready.read_states:
+            self._barriers.answered(context, index)
+        light = self.core.advance()
+        self._send(light)
+        if light.commit is not None:
+            self._hard_state = self._hard_state._replace(commit=light.commit)
+        self._committed = max(self._committed, ready.committed, light.committed)
+
+    def _send(self, ready: Ready | LightReady) -> None:
+        if ready.messages:
+            self._effects.send(ready.messages)
+        for snapshot in ready.snapshots:
+            self._effects.send_snapshot(*snapshot)
+
+    def _deliver(self) -> None:
+        """Hand committed entries to the applier, as far as it has room."""
+        while self._delivered < self._committed and self._applier.has_room():
+            found = self.core.entries(self._delivered + 1, self._committed + 1, MEBIBYTE)
+            entries = [CommittedEntry(*entry) for entry in found]
+            if lost := self._appended.committed(entries):
+                self._effects.refuse(lost)
+            self._applier.submit(entries, sum(len(entry.data) for entry in entries))
+            self._delivered = entries[-1].index
+
+    def _release(self) -> None:
+        if (awaited := self._barriers.next_index) is None:
+            return
+        self._applier.wake_when_applied(awaited)
+        applied = self._applier.applied
+        if readers := self._barriers.applied(applied):
+            self._effects.release(readers, applied)
+        self._applier.wake_when_applied(self._barriers.next_index)
+
+    # --- what is seen to now and then
+
+    def _leader_changed(self) -> None:
+        self.status = self.core.status()
+        leads = self.status.role == NODE_ROLE_LEADER
+        self._orphaned_at = None if leads else self._ticks
+        self._effects.leader_changed()
+
+    def _see_to_orphans(self) -> None:
+        """Give up on proposals of a lost leadership whose fate does not come to light soon."""
+        if self._orphaned_at is None or not self._appended:
+            return
+        if (self._ticks - self._orphaned_at) * self._options.tick_ms >= self._options.orphan_grace_s * 1000:
+            detail = f"node {self.node_id} lost leadership before a majority had the write"
+            self._fail(self._appended.clear(), OutcomeUnknown(detail=detail))
+
+    def _see_to_log(self) -> None:
+        self.core.advance_apply_to(self._applier.applied)
+        if self.log.size > self._options.compact_bytes and not self._asking_durable:
+            self._asking_durable = True
+            self._applier.ask_durable(lambda index: self._post(lambda: self._compact(index)))
+
+    def _compact(self, durable: int) -> None:
+        self._asking_durable = False
+        self.core.advance_apply_to(self._applier.applied)
+        if self._checkpoints and self.log.size < 2 * self._options.compact_bytes:
+            durable = min(durable, *self._checkpoints)
+        index = self.log.compactable(min(durable, self.core.status().applied), self._options.keep_bytes)
+        term = self.core.term_at(index) if index else None
+        if term is not None:
+            self.log.compact(Point(index, term))
+            self.core.compact(index)
+
+    def _fail(self, proposal_ids: list[int], error: QuiesceError) -> None:
+        if proposal_ids:
+            self._effects.fail(proposal_ids, error)
