@@ -8,8 +8,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from google.protobuf.message import DecodeError
+
 from nodes.identity import FILE_NAME, fsync_directory
 from quiesce.errors import DirectoryInUse, DirectoryNotEmpty, DiskFailed
+from quiesce.v1 import node_pb2
 
 _LOCK = "lock"
 _UNFINISHED = "bootstrap.unfinished"
@@ -99,9 +102,40 @@ class DataDirectory:
         except FileNotFoundError:
             return []
         for entry in entries:
-            # "<epoch>.part" belongs to <epoch>: it may be in the making.
+            # "<epoch>.…" belongs to <epoch>: the checkpoint in the making, or its mark.
             epoch = entry.name.partition(".")[0]
             if epoch.isdigit() and obsolete(int(epoch)):
-                shutil.rmtree(entry, ignore_errors=True)
+                if entry.is_dir():
+                    shutil.rmtree(entry, ignore_errors=True)
+                else:
+                    entry.unlink(missing_ok=True)
                 removed.add(int(epoch))
         return sorted(removed)
+
+    def checkpoint(self, epoch: int) -> tuple[Path, node_pb2.Mark] | None:
+        """Return the checkpoint of an epoch and its mark, or None where it is not here, or not whole."""
+        path = self.checkpoints / str(epoch)
+        try:
+            mark = node_pb2.Mark.FromString(self._mark(epoch).read_bytes())
+        except (OSError, DecodeError):
+            return None
+        return (path, mark) if path.is_dir() and mark.epoch == epoch else None
+
+    def note_mark(self, epoch: int, mark: node_pb2.Mark) -> None:
+        """Write the mark of a checkpoint that has just been taken beside it; any thread.
+
+        Raises:
+            DiskFailed: the disk refused.
+        """
+        path, part = self._mark(epoch), self.checkpoints / f"{epoch}.mark.part"
+        try:
+            with part.open("wb") as file:
+                file.write(mark.SerializeToString())
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except OSError as error:
+            raise DiskFailed(operation="write", path=path, detail=str(error)) from error
+
+    def _mark(self, epoch: int) -> Path:
+        return self.checkpoints / f"{epoch}.mark"

@@ -1,0 +1,61 @@
+"""The life of a node daemon: what it takes hold of, in which order, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import structlog
+
+from nodes.bootstrap import bootstrap, check_new, confirm_identity
+from nodes.config import NodeConfig
+from nodes.data_directory import DataDirectory
+from nodes.identity import read_identity
+from nodes.restore_mode import await_restore
+from nodes.running import CLIENT_SERVICES, RunningNode
+from quiesce.rpc import open_server
+
+_log = structlog.get_logger("daemon")
+
+
+async def run_daemon(config: NodeConfig) -> None:
+    """Run a node until SIGTERM or SIGINT.
+
+    Raises:
+        InvalidConfiguration, AddressInUse, DirectoryInUse, DirectoryNotEmpty: it cannot start; nothing was written.
+        DamagedLog, DamagedStore, DiskFailed: the disk.
+        PeersUnreachable: no leader within the time required.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, _stop, stop)
+    if read_identity(config.data) is None and not config.await_restore:
+        check_new(config)
+    # The address before the directory: nothing is to be written where it is taken.
+    server = open_server(config.listen)
+    server.listen()
+    data = DataDirectory(config.data)
+    data.lock()
+    try:
+        identity = read_identity(data.path)
+        if identity is None and config.await_restore:
+            identity = await await_restore(config, data, server, stop, CLIENT_SERVICES)
+            if identity is None:
+                return
+            server = open_server(config.listen)
+            server.listen()
+        elif identity is None:
+            identity = bootstrap(config, data)
+        else:
+            identity = confirm_identity(config, data, identity)
+        await RunningNode(config, identity, data, server).run(stop)
+    finally:
+        data.unlock()
+
+
+def _stop(stop: asyncio.Event) -> None:
+    if stop.is_set():
+        _log.warning("told to stop twice: ending at once")
+        os._exit(1)
+    stop.set()

@@ -1,0 +1,176 @@
+"""A node that has data: its parts, put together, started and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import structlog
+
+from nodes.config import NodeConfig
+from nodes.consensus import Consensus, ConsensusOptions
+from nodes.data_directory import DataDirectory
+from nodes.identity import Identity
+from nodes.leader_watch import watch_leader
+from nodes.members import format_members
+from nodes.proposals import Proposals
+from nodes.rotation.driver import Rotation
+from nodes.rotation.gate import Gate
+from nodes.rotation.log_clock import LogClock
+from nodes.service.calls import Calls
+from nodes.service.databases import DatabasesService
+from nodes.service.node import NodeService, Parts
+from nodes.service.reads import Reads
+from nodes.service.records import RecordsService
+from nodes.service.snapshots import Snapshots
+from nodes.statemachine import ReplicatedState
+from quiesce import __version__
+from quiesce.rpc import Server
+from quiesce.v1 import database_pb2_grpc, node_pb2_grpc, peer_pb2_grpc, record_pb2_grpc
+
+RECORDS, DATABASES, NODE, PEER = "quiesce.v1.Records", "quiesce.v1.Databases", "quiesce.v1.Node", "quiesce.v1.Peer"
+CLIENT_SERVICES = (RECORDS, DATABASES)
+# Long reads are made here, the rest where the call is; more threads would only queue for the interpreter.
+_READ_THREADS = 4
+_CUT_S = 0.5
+_log = structlog.get_logger("node")
+
+
+def wall_ms() -> int:
+    """Return Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class RunningNode:
+    """Serves until it is told to stop, or a part of it fails."""
+
+    def __init__(self, config: NodeConfig, identity: Identity, data: DataDirectory, server: Server) -> None:
+        self._config = config
+        self._identity = identity
+        self._server = server
+        self._threads = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read")
+        self._state = ReplicatedState(data.store, identity.node_id)
+        self._state.on_checkpoint = data.note_mark
+        self._consensus = Consensus(
+            node_id=identity.node_id,
+            cluster_id=identity.cluster_id,
+            members=identity.members,
+            directory=data.raft,
+            state=self._state,
+            options=ConsensusOptions(
+                tick_ms=config.tick_ms, heartbeat_ticks=config.heartbeat_ticks, election_ticks=config.election_ticks
+            ),
+        )
+        gate = Gate(clock_ms=wall_ms, monotonic=time.monotonic, grace_s=config.drain_grace)
+        self._calls = Calls(
+            node_id=identity.node_id,
+            cluster_id=identity.cluster_id,
+            others=", ".join(address for node, address in identity.members.items() if node != identity.node_id),
+            gate=gate,
+            has_leader=lambda: self._consensus.status().leader_id != 0,
+            max_requests=config.max_requests,
+            max_scans=config.max_scans,
+        )
+        clock = LogClock(wall_ms, time.monotonic)
+        proposals = Proposals(self._consensus, clock)
+        self._snapshots = Snapshots(
+            node_id=identity.node_id,
+            cluster_id=identity.cluster_id,
+            data=data,
+            epoch=lambda: self._rotation.epoch,
+        )
+        self._rotation = Rotation(
+            node_id=identity.node_id,
+            gate=gate,
+            calls=self._calls,
+            consensus=self._consensus,
+            state=self._state,
+            proposals=proposals,
+            clock=clock,
+            data=data,
+            set_health=self._set_health,
+            on_epoch=self._snapshots.lease_changed,
+        )
+        reads = Reads(self._consensus, self._state)
+        parts = Parts(
+            identity=identity,
+            address=config.advertise,
+            version=__version__,
+            backup_priority=config.backup_priority,
+            max_lag_entries=config.max_lag_entries,
+            data=data,
+            consensus=self._consensus,
+            state=self._state,
+            proposals=proposals,
+            gate=gate,
+            calls=self._calls,
+            rotation=self._rotation,
+            snapshots=self._snapshots,
+        )
+        node_pb2_grpc.add_NodeServicer_to_server(NodeService(parts), server.grpc)
+        record_pb2_grpc.add_RecordsServicer_to_server(
+            RecordsService(self._calls, reads, proposals, self._threads), server.grpc
+        )
+        database_pb2_grpc.add_DatabasesServicer_to_server(DatabasesService(self._calls, reads, proposals), server.grpc)
+        peer_pb2_grpc.add_PeerServicer_to_server(self._consensus.peer_servicer(), server.grpc)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set.
+
+        Raises:
+            DamagedLog, DamagedStore, DiskFailed: at the start; later such an error ends the process.
+            PeersUnreachable: no leader within the time required.
+        """
+        await self._set_health(False)
+        await self._consensus.start()
+        await self._server.start([*CLIENT_SERVICES, NODE, PEER])
+        await self._server.set_serving("", True)
+        _log.info("listening", address=self._server.address, cluster_id=self._identity.cluster_id)
+        try:
+            await first_of(
+                stop.wait(),
+                self._rotation.run(),
+                watch_leader(
+                    lambda: self._consensus.status().leader_id,
+                    members=format_members(self._identity.members),
+                    require_within_s=self._config.require_leader_within,
+                ),
+            )
+        finally:
+            await self._stop()
+
+    async def _stop(self) -> None:
+        _log.info("stopping")
+        self._rotation.stop_serving()
+        await self._set_health(False)
+        await self._snapshots.stop()
+        await self._rotation.give_leadership_away(self._config.stop_grace)
+        if not await self._calls.idle(self._config.stop_grace):
+            _log.warning("cutting calls that still run", running=self._calls.running)
+            self._calls.cut_reads()
+        # The streams of the peers do not end by themselves, so there is no waiting for the last call here.
+        await self._server.stop(_CUT_S)
+        await self._consensus.stop()
+        self._threads.shutdown()
+        self._state.close()
+        _log.info("stopped")
+
+    async def _set_health(self, serving: bool) -> None:
+        for service in CLIENT_SERVICES:
+            await self._server.set_serving(service, serving)
+
+
+async def first_of(*work: Coroutine[Any, Any, Any]) -> None:
+    """Run all until the first ends; cancel the others, and raise what it raised."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in work]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()

@@ -1,0 +1,1 @@
+"""The gRPC services of a node: thin, and the only part of it that clients see."""

@@ -1,0 +1,205 @@
+"""The Node service of a running node."""
+# ruff: noqa: N802
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from nodes.consensus import Consensus
+from nodes.data_directory import DataDirectory
+from nodes.identity import Identity
+from nodes.proposals import Proposals
+from nodes.rotation.admission import check_drain, check_ttl
+from nodes.rotation.driver import Rotation
+from nodes.rotation.gate import Gate
+from nodes.rotation.succession import choose_successor
+from nodes.service.calls import Calls, Context, time_left
+from nodes.service.snapshots import Snapshots
+from nodes.statemachine import ReplicatedState
+from quiesce.errors import ClusterDegraded, InvalidRequest, NoLeader, NotAwaitingRestore, NotLeader, UnknownNode
+from quiesce.rpc import typed_errors
+from quiesce.v1 import node_pb2, node_pb2_grpc
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the Node service shows and steers."""
+
+    identity: Identity
+    address: str
+    version: str
+    backup_priority: int
+    max_lag_entries: int
+    data: DataDirectory
+    consensus: Consensus
+    state: ReplicatedState
+    proposals: Proposals
+    gate: Gate
+    calls: Calls
+    rotation: Rotation
+    snapshots: Snapshots
+
+
+class NodeService(node_pb2_grpc.NodeServicer):
+    """One node's state, and its part in rotation and snapshots."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._node_id = parts.identity.node_id
+
+    @typed_errors
+    async def Status(self, _request: node_pb2.StatusRequest, context: Context) -> node_pb2.NodeStatus:
+        """Tell all that is known here."""
+        parts = self._parts
+        parts.calls.check_cluster(context)
+        status = parts.consensus.status()
+        with parts.state.store.view() as view:
+            lease, log_time_ms = view.lease(), view.log_time_ms()
+        return node_pb2.NodeStatus(
+            node_id=self._node_id,
+            cluster_id=parts.identity.cluster_id,
+            address=parts.address,
+            role=status.role,
+            serving=int(parts.gate.state),  # type: ignore[arg-type]
+            term=status.term,
+            leader_id=status.leader_id,
+            commit_index=status.commit_index,
+            applied_index=status.applied_index,
+            first_log_index=status.first_index,
+            log_bytes=status.log_bytes,
+            lease=lease,
+            log_time_ms=log_time_ms,
+            members=self._members(),
+            version=parts.version,
+            checkpoints=parts.data.checkpoint_epochs(),
+            history=[
+                node_pb2.StateChange(state=int(change.state), at_ms=change.at_ms, reason=change.reason)  # type: ignore[arg-type]
+                for change in parts.gate.history
+            ],
+        )
+
+    @typed_errors
+    async def Members(self, _request: node_pb2.MembersRequest, context: Context) -> node_pb2.MembersResponse:
+        """Tell who belongs to the cluster; the leader also tells how far each is."""
+        self._parts.calls.check_cluster(context)
+        return node_pb2.MembersResponse(
+            members=self._members(),
+            leader_id=self._parts.consensus.status().leader_id,
+            cluster_id=self._parts.identity.cluster_id,
+        )
+
+    @typed_errors
+    async def TransferLeadership(
+        self, request: node_pb2.TransferLeadershipRequest, context: Context
+    ) -> node_pb2.TransferLeadershipResponse:
+        """Hand leadership to a follower that is in rotation."""
+        parts = self._parts
+        parts.calls.check_cluster(context)
+        self._check_leads()
+        voters, lease = parts.rotation.voters(), parts.rotation.lease
+        to = request.to_node_id
+        if not to:
+            out = [lease.node_id] if lease is not None else []
+            found = choose_successor(voters, leader=self._node_id, avoid=out)
+            if found is None:
+                raise ClusterDegraded(detail="there is no other node that answers and is in rotation, to lead")
+            to = found
+        if to not in voters:
+            raise UnknownNode(node_id=to, known=", ".join(map(str, sorted(voters))))
+        if lease is not None and lease.node_id == to:
+            raise InvalidRequest(detail=f"node {to} is out of rotation and would hand leadership on")
+        leader = await parts.consensus.transfer_leadership(to, timeout_s=time_left(context))
+        return node_pb2.TransferLeadershipResponse(leader_id=leader)
+
+    @typed_errors
+    async def Drain(self, request: node_pb2.DrainRequest, context: Context) -> node_pb2.RotationLease:
+        """Take a node out of rotation, where the cluster can spare it."""
+        parts = self._parts
+        with parts.calls.change(context) as timeout_s:
+            self._check_leads()
+            check_ttl(request.ttl_ms)
+            with parts.state.store.view() as view:
+                lease, log_time_ms = view.lease(), view.log_time_ms()
+            check_drain(
+                request.node_id,
+                voters=parts.rotation.voters(),
+                last_index=parts.consensus.status().last_index,
+                max_lag=parts.max_lag_entries,
+                lease=lease,
+                log_time_ms=log_time_ms,
+            )
+            return (await parts.proposals.propose(timeout_s=timeout_s, drain=request)).lease
+
+    @typed_errors
+    async def RenewDrain(self, request: node_pb2.RenewDrainRequest, context: Context) -> node_pb2.RotationLease:
+        """Move the end of a lease that still holds."""
+        with self._parts.calls.change(context) as timeout_s:
+            check_ttl(request.ttl_ms)
+            return (await self._parts.proposals.propose(timeout_s=timeout_s, renew_drain=request)).lease
+
+    @typed_errors
+    async def Undrain(self, request: node_pb2.UndrainRequest, context: Context) -> node_pb2.UndrainResponse:
+        """Give a lease back."""
+        with self._parts.calls.change(context) as timeout_s:
+            await self._parts.proposals.propose(timeout_s=timeout_s, undrain=request)
+            return node_pb2.UndrainResponse()
+
+    @typed_errors
+    async def Checkpoint(self, request: node_pb2.CheckpointRequest, context: Context) -> node_pb2.Mark:
+        """Write the mark to the log."""
+        with self._parts.calls.change(context) as timeout_s:
+            return (await self._parts.proposals.propose(timeout_s=timeout_s, checkpoint=request)).mark
+
+    @typed_errors
+    async def TakeSnapshot(
+        self, request: node_pb2.TakeSnapshotRequest, context: Context
+    ) -> AsyncIterator[node_pb2.SnapshotProgress]:
+        """Run the worker on the checkpoint."""
+        parts = self._parts
+        parts.calls.check_cluster(context)
+        # The leader has answered the mark before this node need have applied it.
+        await parts.consensus.read_barrier(timeout_s=time_left(context))
+        parts.rotation.look()
+        async with aclosing(parts.snapshots.take(request)) as reports:
+            async for progress in reports:
+                yield progress
+
+    @typed_errors
+    async def DropCheckpoint(
+        self, request: node_pb2.DropCheckpointRequest, context: Context
+    ) -> node_pb2.DropCheckpointResponse:
+        """Remove the checkpoint of an epoch, if it is there."""
+        self._parts.calls.check_cluster(context)
+        await self._parts.snapshots.drop(request.epoch)
+        return node_pb2.DropCheckpointResponse()
+
+    @typed_errors
+    async def Restore(
+        self, _request: node_pb2.RestoreNodeRequest, _context: Context
+    ) -> AsyncIterator[node_pb2.RestoreProgress]:
+        """Refuse: there is data here."""
+        raise NotAwaitingRestore(node_id=self._node_id, address=self._parts.address)
+        yield node_pb2.RestoreProgress()
+
+    def _check_leads(self) -> None:
+        status = self._parts.consensus.status()
+        if status.role == node_pb2.NODE_ROLE_LEADER:
+            return
+        if not status.leader_id:
+            raise NoLeader
+        leader_address = self._parts.identity.members.get(status.leader_id, "")
+        raise NotLeader(node_id=self._node_id, leader_address=leader_address)
+
+    def _members(self) -> list[node_pb2.Member]:
+        voters = self._parts.rotation.voters()
+        members = []
+        for node, address in sorted(self._parts.identity.members.items()):
+            member = node_pb2.Member(node_id=node, address=address)
+            if node in voters:
+                member.match_index, member.active = voters[node].match_index, voters[node].active
+            if node == self._node_id:
+                member.backup_priority = self._parts.backup_priority
+            members.append(member)
+        return members

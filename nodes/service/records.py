@@ -1,0 +1,119 @@
+"""The Records service."""
+# ruff: noqa: N802
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Executor
+
+from nodes.proposals import Proposals
+from nodes.service.calls import Calls, Context
+from nodes.service.reads import Reads
+from nodes.service.scanning import check_scan, index_messages, scan_messages, stream
+from nodes.service.validation import check_database, check_get, check_lookup, check_write
+from nodes.store import StoreView
+from quiesce.errors import DatabaseImporting, InvalidRequest
+from quiesce.rpc import typed_errors
+from quiesce.v1 import database_pb2, record_pb2, record_pb2_grpc
+
+# A point read takes about a microsecond, a thread fifty: up to so many are read where the call is.
+_INLINE_READS = 256
+
+
+class RecordsService(record_pb2_grpc.RecordsServicer):
+    """Reads from any node in rotation; writes on the leader."""
+
+    def __init__(self, calls: Calls, reads: Reads, proposals: Proposals, threads: Executor) -> None:
+        self._calls = calls
+        self._reads = reads
+        self._proposals = proposals
+        self._threads = threads
+
+    @typed_errors
+    async def Get(self, request: record_pb2.GetRequest, context: Context) -> record_pb2.GetResponse:
+        """Read records at one index."""
+        check_get(request)
+        async with self._calls.read(context) as timeout_s:
+            view = await self._reads.view(request.consistency, timeout_s)
+            if len(request.ids) <= _INLINE_READS:
+                return _get(view, request)
+            return await asyncio.wrap_future(self._threads.submit(_get, view, request))
+
+    @typed_errors
+    async def Lookup(self, request: record_pb2.LookupRequest, context: Context) -> record_pb2.LookupResponse:
+        """Read records by the keys of an index."""
+        check_lookup(request)
+        async with self._calls.read(context) as timeout_s:
+            view = await self._reads.view(request.consistency, timeout_s)
+            if len(request.keys) == 1 and 0 < request.limit <= _INLINE_READS:
+                return _lookup(view, request)
+            return await asyncio.wrap_future(self._threads.submit(_lookup, view, request))
+
+    @typed_errors
+    async def Scan(self, request: record_pb2.ScanRequest, context: Context) -> None:  # type: ignore[override]
+        """Stream records from one view."""
+        # Written with context.write: a generator that waits in `yield` for a slow caller could not be cut.
+        check_scan(request)
+        async with self._calls.scan(context) as timeout_s:
+            view = await self._reads.view(request.consistency, timeout_s)
+            try:
+                database = online(view, request.database)
+            except BaseException:
+                view.close()
+                raise
+            await stream(context, view, scan_messages(view, request, database), self._threads)
+
+    @typed_errors
+    async def ScanIndex(self, request: record_pb2.ScanIndexRequest, context: Context) -> None:  # type: ignore[override]
+        """Stream the entries of an index from one view."""
+        check_database(request.database)
+        if not request.index_name:
+            raise InvalidRequest(detail="it names no index")
+        async with self._calls.scan(context) as timeout_s:
+            view = await self._reads.view(request.consistency, timeout_s)
+            try:
+                online(view, request.database)
+            except BaseException:
+                view.close()
+                raise
+            await stream(context, view, index_messages(view, request), self._threads)
+
+    @typed_errors
+    async def Write(self, request: record_pb2.WriteRequest, context: Context) -> record_pb2.WriteResponse:
+        """Propose a batch."""
+        check_write(request)
+        with self._calls.change(context) as timeout_s:
+            return (await self._proposals.propose(timeout_s=timeout_s, write=request)).write
+
+    @typed_errors
+    async def OpenSession(
+        self, request: record_pb2.OpenSessionRequest, context: Context
+    ) -> record_pb2.OpenSessionResponse:
+        """Propose a session."""
+        with self._calls.change(context) as timeout_s:
+            return (await self._proposals.propose(timeout_s=timeout_s, open_session=request)).open_session
+
+
+def online(view: StoreView, name: str) -> database_pb2.Database:
+    """Return a database that may be read.
+
+    Raises:
+        UnknownDatabase: there is none of that name.
+        DatabaseImporting: it is not finished.
+    """
+    database = view.database(name)
+    if database.state == database_pb2.DATABASE_STATE_IMPORTING:
+        raise DatabaseImporting(database=name)
+    return database
+
+
+def _get(view: StoreView, request: record_pb2.GetRequest) -> record_pb2.GetResponse:
+    with view:
+        records, missing = view.get(request.database, request.ids)
+        return record_pb2.GetResponse(index=view.applied[0], records=records, missing=missing)
+
+
+def _lookup(view: StoreView, request: record_pb2.LookupRequest) -> record_pb2.LookupResponse:
+    with view:
+        matches = view.lookup(request.database, request.index_name, request.keys, request.limit)
+        return record_pb2.LookupResponse(index=view.applied[0], matches=matches)

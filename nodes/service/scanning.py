@@ -1,0 +1,117 @@
+"""Scans: from one pinned view into messages of bounded size, in a thread, no faster than the caller reads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, Future
+from typing import TypeVar
+
+from nodes.service.calls import Context
+from nodes.service.validation import check_database, check_place
+from nodes.store import StoreView
+from quiesce.errors import InvalidRequest
+from quiesce.v1 import database_pb2, record_pb2
+
+MESSAGE_RECORDS = 1_000
+MESSAGE_BYTES = 256 * 1024
+# Asked of the store at once: few enough that large bodies do not pile up.
+_STORE_BATCH = 250
+Message = TypeVar("Message")
+
+
+def check_scan(request: record_pb2.ScanRequest) -> None:
+    """Check what a scan asks for.
+
+    Raises:
+        InvalidRequest: no database, no target, or a place out of range.
+    """
+    check_database(request.database)
+    target = request.WhichOneof("target")
+    if target is None or (target == "whole_database" and not request.whole_database):
+        raise InvalidRequest(detail="it names no cluster and no class, and does not ask for the whole database")
+    check_place("target", request.cluster, 0)
+    check_place("after", request.after.cluster, request.after.position)
+
+
+def target_clusters(view: StoreView, request: record_pb2.ScanRequest, database: database_pb2.Database) -> list[int]:
+    """Return the ids of the clusters to scan, in order; those of a class with its sub-classes.
+
+    Raises:
+        UnknownClass: there is no such class.
+    """
+    match request.WhichOneof("target"):
+        case "cluster":
+            return [request.cluster]
+        case "class_name":
+            return sorted(view.class_clusters(request.database, request.class_name))
+        case _:
+            return sorted(cluster.id for cluster in database.clusters)
+
+
+def scan_messages(
+    view: StoreView, request: record_pb2.ScanRequest, database: database_pb2.Database
+) -> Iterator[record_pb2.ScanResponse]:
+    """Yield the answers to a scan; the first one comes even where there are no records."""
+    index, _ = view.applied
+    message = record_pb2.ScanResponse(index=index, database=database)
+    count, size, left = 0, 0, request.limit or -1
+    for record in _records(view, request, database):
+        message.records.append(record)
+        count, size, left = count + 1, size + len(record.body), left - 1
+        if count == MESSAGE_RECORDS or size >= MESSAGE_BYTES or left == 0:
+            yield message
+            if left == 0:
+                return
+            message, count, size = record_pb2.ScanResponse(index=index), 0, 0
+    if count or message.HasField("database"):
+        yield message
+
+
+def _records(
+    view: StoreView, request: record_pb2.ScanRequest, database: database_pb2.Database
+) -> Iterator[record_pb2.Record]:
+    after = request.after if request.HasField("after") else None
+    for cluster in target_clusters(view, request, database):
+        if after is not None and cluster < after.cluster:
+            continue
+        position = after.position if after is not None and cluster == after.cluster else None
+        for batch in view.scan_cluster(request.database, cluster, position, _STORE_BATCH):
+            yield from batch
+
+
+def index_messages(view: StoreView, request: record_pb2.ScanIndexRequest) -> Iterator[record_pb2.ScanIndexResponse]:
+    """Yield the answers to a scan of an index; at least one."""
+    index, _ = view.applied
+    message = record_pb2.ScanIndexResponse(index=index)
+    size = 0
+    for entry in _flat(view.scan_index(request.database, request.index_name)):
+        message.entries.append(entry)
+        size += len(entry.key) + 16
+        if size >= MESSAGE_BYTES:
+            yield message
+            message, size = record_pb2.ScanIndexResponse(index=index), 0
+    yield message
+
+
+def _flat(batches: Iterable[list[record_pb2.IndexEntry]]) -> Iterator[record_pb2.IndexEntry]:
+    for batch in batches:
+        yield from batch
+
+
+async def stream(context: Context, view: StoreView, messages: Iterator[Message], threads: Executor) -> None:
+    """Send the messages, each made in a thread while the one before it is on its way; close the view at the end.
+
+    Whatever ends it, the view is closed only once no thread is in it any more.
+    """
+    pending: Future[Message | None] | None = None
+    try:
+        pending = threads.submit(next, messages, None)
+        while (message := await asyncio.wrap_future(pending)) is not None:
+            pending = threads.submit(next, messages, None)
+            await context.write(message)
+    finally:
+        if pending is None:
+            view.close()
+        else:
+            pending.add_done_callback(lambda _: view.close())

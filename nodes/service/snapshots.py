@@ -1,0 +1,102 @@
+"""Snapshots of this node: only under its lease, only from the checkpoint of that lease, one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+
+from nodes.data_directory import DataDirectory
+from nodes.service.worker_process import WorkerProcess
+from quiesce.errors import InvalidRequest, LeaseLost, NoCheckpoint, QuiesceError, SnapshotWorkerFailed
+from quiesce.v1 import node_pb2
+
+
+class Snapshots:
+    """Runs the worker, and kills it when its caller, its lease or the daemon goes.
+
+    Args:
+        epoch: returns the epoch of the lease on this node, or None.
+    """
+
+    def __init__(self, *, node_id: int, cluster_id: str, data: DataDirectory, epoch: Callable[[], int | None]) -> None:
+        self._node_id = node_id
+        self._cluster_id = cluster_id
+        self._data = data
+        self._epoch = epoch
+        self._running: tuple[int, WorkerProcess] | None = None
+        self._starting = asyncio.Lock()
+
+    async def take(self, request: node_pb2.TakeSnapshotRequest) -> AsyncIterator[node_pb2.SnapshotProgress]:
+        """Yield the progress of a snapshot; a later request for the same lease takes the place of this one.
+
+        Raises:
+            InvalidRequest: it names no snapshot or no repository.
+            LeaseLost: the lease of that epoch is not on this node, or ended meanwhile.
+            NoCheckpoint: nothing lies here of that epoch.
+            QuiesceError: what the worker ended with.
+        """
+        if not request.snapshot_id or not request.repository:
+            raise InvalidRequest(detail="it names no snapshot, or no repository")
+        arguments = self._arguments(request)
+        async with self._starting:
+            superseded = SnapshotWorkerFailed(
+                node_id=self._node_id, code=-1, detail="another request for a snapshot took its place"
+            )
+            await self._end(superseded)
+            if self._epoch() != request.epoch:
+                raise LeaseLost(epoch=request.epoch)
+            worker = await WorkerProcess.start(self._node_id, arguments)
+            self._running = request.epoch, worker
+        try:
+            async with aclosing(worker.progress()) as reports:
+                async for progress in reports:
+                    yield progress
+        finally:
+            worker.kill(LeaseLost(epoch=request.epoch))
+            if self._running is not None and self._running[1] is worker:
+                self._running = None
+
+    def _arguments(self, request: node_pb2.TakeSnapshotRequest) -> list[str]:
+        if self._epoch() != request.epoch:
+            raise LeaseLost(epoch=request.epoch)
+        found = self._data.checkpoint(request.epoch)
+        if found is None:
+            raise NoCheckpoint(node_id=self._node_id, epoch=request.epoch)
+        path, mark = found
+        return [
+            f"--checkpoint={path}",
+            f"--repository={request.repository}",
+            f"--snapshot-id={request.snapshot_id}",
+            f"--cluster-id={self._cluster_id}",
+            f"--node-id={self._node_id}",
+            f"--mark-term={mark.term}",
+            f"--mark-index={mark.index}",
+            f"--mark-time-ms={mark.time_ms}",
+            f"--epoch={mark.epoch}",
+            f"--rate-limit={request.rate_limit}",
+            f"--parent={os.getpid()}",
+            *(f"--database={name}" for name in request.databases),
+        ]
+
+    async def lease_changed(self, epoch: int | None) -> None:
+        """End a worker whose lease is over."""
+        if self._running is not None and self._running[0] != epoch:
+            await self._end(LeaseLost(epoch=self._running[0]))
+
+    async def drop(self, epoch: int) -> None:
+        """Remove a checkpoint, and end the worker that reads it."""
+        if self._running is not None and self._running[0] == epoch:
+            await self._end(NoCheckpoint(node_id=self._node_id, epoch=epoch))
+        await asyncio.to_thread(self._data.remove_checkpoints, lambda found: found == epoch)
+
+    async def stop(self) -> None:
+        """End the worker: the daemon is being stopped."""
+        await self._end(SnapshotWorkerFailed(node_id=self._node_id, code=-1, detail="the node was stopped"))
+
+    async def _end(self, reason: QuiesceError) -> None:
+        if self._running is not None:
+            worker = self._running[1]
+            worker.kill(reason)
+            await worker.ended()

@@ -1,0 +1,117 @@
+"""One run of the snapshot worker, as a child process of the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+
+import structlog
+
+from nodes.worker.progress import parse_line
+from quiesce.errors import QuiesceError, SnapshotWorkerFailed
+from quiesce.rpc.limits import MESSAGE_BYTES
+from quiesce.v1 import node_pb2
+
+_STDERR_LINES = 5
+_STOP_S = 2.0
+_log = structlog.get_logger("worker")
+
+
+class WorkerProcess:
+    """Starts the worker, and sees to it that it does not outlive what it is for."""
+
+    def __init__(self, node_id: int, process: asyncio.subprocess.Process) -> None:
+        self._node_id = node_id
+        self._process = process
+        self._killed_for: QuiesceError | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
+        self._reading = asyncio.create_task(self._read_stderr())
+
+    @classmethod
+    async def start(cls, node_id: int, arguments: Sequence[str]) -> WorkerProcess:
+        """Start `python -m nodes.worker` with the arguments.
+
+        Raises:
+            SnapshotWorkerFailed: it cannot be started.
+        """
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "nodes.worker",
+                *arguments,
+                # Never written to: its end tells the worker that the daemon is gone.
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                # The last line carries the draft of the manifest.
+                limit=2 * MESSAGE_BYTES,
+            )
+        except OSError as error:
+            raise SnapshotWorkerFailed(node_id=node_id, code=-1, detail=str(error)) from error
+        _log.info("snapshot worker started", pid=process.pid)
+        return cls(node_id, process)
+
+    async def progress(self) -> AsyncIterator[node_pb2.SnapshotProgress]:
+        """Yield what it reports, to the end.
+
+        Raises:
+            SnapshotWorkerFailed: it died, or spoke in tongues.
+            QuiesceError: what it ended with, or what it was killed for.
+        """
+        done = False
+        failure: QuiesceError | None = None
+        assert self._process.stdout is not None  # noqa: S101
+        try:
+            while line := await self._process.stdout.readline():
+                match parse_line(line):
+                    case node_pb2.SnapshotProgress() as progress:
+                        done = progress.phase == node_pb2.SnapshotProgress.PHASE_DONE
+                        yield progress
+                    case QuiesceError() as failure:
+                        pass
+                    case str() as warning:
+                        _log.warning("snapshot worker", text=warning)
+        except ValueError as error:  # also a line over the limit
+            failure = SnapshotWorkerFailed(node_id=self._node_id, code=-1, detail=str(error))
+            self.kill(failure)
+        code = await self._process.wait()
+        _log.info("snapshot worker ended", pid=self._process.pid, code=code)
+        if self._killed_for is not None:
+            raise self._killed_for
+        if failure is not None:
+            raise failure
+        if code != 0 or not done:
+            await asyncio.wait([self._reading], timeout=1.0)
+            detail = " / ".join(self._stderr) or "it said nothing"
+            raise SnapshotWorkerFailed(node_id=self._node_id, code=code, detail=detail)
+
+    def kill(self, reason: QuiesceError) -> None:
+        """Tell it to stop; `progress` then raises the reason. What it has uploaded may be used by the next run."""
+        if self._process.returncode is None and self._killed_for is None:
+            self._killed_for = reason
+            self._process.terminate()
+            self._ending = asyncio.create_task(self._make_sure())
+
+    async def ended(self) -> None:
+        """Wait until the process that was told to stop is gone."""
+        if self._ending is not None:
+            await self._ending
+
+    async def _make_sure(self) -> None:
+        # First in good order: it removes what it has half-written.
+        for end in (self._process.kill, lambda: _log.warning("snapshot worker does not die", pid=self._process.pid)):
+            try:
+                await asyncio.wait_for(self._process.wait(), _STOP_S)
+            except TimeoutError:
+                end()
+
+    async def _read_stderr(self) -> None:
+        assert self._process.stderr is not None  # noqa: S101
+        while chunk := await self._process.stderr.read(4096):
+            for line in chunk.decode(errors="replace").splitlines():
+                self._stderr.append(line[:500])
+                _log.warning("snapshot worker says", text=line[:500])
