@@ -1,0 +1,383 @@
+import contextlib
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodes.consensus.disk import Disk
+from nodes.consensus.log import INITIAL_INDEX, DurableLog, initialise_log
+from nodes.consensus.record import HardState, LogState, Point, StoredEntry, decode_append, encode_append
+from nodes.consensus.recovery import RecoveredLog, fit_to_store, recover_log
+from quiesce.errors import DamagedLog, DamagedStore, DirectoryNotEmpty, DiskFailed
+
+numbers = st.integers(0, (1 << 64) - 1)
+entries_of = st.lists(st.builds(StoredEntry, numbers, numbers, st.binary(max_size=50)), max_size=5)
+
+
+def entry(index: int, term: int = 1, size: int = 20) -> StoredEntry:
+    return StoredEntry(index, term, bytes([index % 256]) * size)
+
+
+def write(log: DurableLog, first: int, last: int, term: int = 1, size: int = 20) -> None:
+    for index in range(first, last + 1):
+        log.append(HardState(term, 1, index - 1), [entry(index, term, size)])
+
+
+@pytest.fixture
+def raft(tmp_path: Path) -> Path:
+    initialise_log(tmp_path / "raft", voters=[1, 2, 3], learners=[4])
+    return tmp_path / "raft"
+
+
+def recover(directory: Path, **options) -> RecoveredLog:
+    recovered = recover_log(directory, **options)
+    recovered.log.close()
+    return recovered
+
+
+@given(numbers, numbers, numbers, entries_of)
+def test_an_append_record_holds_what_was_put_in(term, vote, commit, entries):
+    hard_state = HardState(term, vote, commit)
+    assert decode_append(encode_append(hard_state, entries)) == (hard_state, entries)
+
+
+@given(st.binary(max_size=200))
+def test_any_payload_is_read_or_refused(payload):
+    for decode in (decode_append, LogState.decode):
+        with contextlib.suppress(ValueError):
+            decode(payload)
+
+
+def test_a_new_log_is_empty_behind_its_base(raft):
+    recovered = recover(raft)
+    assert recovered.entries == []
+    state = recovered.log.state
+    assert (state.base, state.voters, state.learners) == (Point(5, 1), (1, 2, 3), (4,))
+    assert state.hard_state == HardState(1, 0, 5)
+
+
+def test_a_log_is_not_initialised_twice(raft):
+    with pytest.raises(DirectoryNotEmpty):
+        initialise_log(raft, voters=[1])
+
+
+def test_what_was_appended_is_there_again(raft):
+    recovered = recover_log(raft, segment_bytes=300)
+    write(recovered.log, 6, 40)
+    recovered.log.close()
+    assert len(list(raft.glob("*.log"))) > 3
+    again = recover(raft)
+    assert again.entries == [entry(index) for index in range(6, 41)]
+    assert again.log.state.hard_state == HardState(1, 1, 39)
+    assert again.last == Point(40, 1)
+
+
+def test_a_later_record_replaces_a_conflicting_suffix(raft):
+    log = recover_log(raft).log
+    write(log, 6, 12)
+    log.append(HardState(2, 3, 8), [entry(9, 2), entry(10, 2)])
+    log.close()
+    recovered = recover(raft)
+    assert [(one.index, one.term) for one in recovered.entries] == [(6, 1), (7, 1), (8, 1), (9, 2), (10, 2)]
+    assert recovered.term_at(9) == 2
+    assert recovered.term_at(11) is None
+
+
+def test_a_tail_torn_at_any_byte_is_cut_off(raft, tmp_path):
+    log = recover_log(raft).log
+    write(log, 6, 9)
+    whole = log.active_path.stat().st_size
+    log.append(HardState(7, 2, 9), [entry(10, 7), entry(11, 7)])
+    log.close()
+    path = log.active_path
+    data = path.read_bytes()
+    for end in range(whole, len(data)):
+        path.write_bytes(data[:end])
+        recovered = recover_log(raft)
+        assert recovered.last == Point(9, 1)
+        assert recovered.log.state.hard_state == HardState(1, 1, 8)
+        assert path.stat().st_size == whole
+        # What comes next must be readable again.
+        recovered.log.append(HardState(8, 0, 9), [entry(10, 8)])
+        recovered.log.close()
+        assert recover(raft).last == Point(10, 8)
+        path.write_bytes(data)
+
+
+def test_a_tail_whose_sectors_never_reached_the_disk_is_cut_off(raft):
+    log = recover_log(raft).log
+    write(log, 6, 9)
+    whole = log.active_path.stat().st_size
+    log.append(HardState(1, 1, 9), [entry(10, size=3000)])
+    log.close()
+    data = bytearray(log.active_path.read_bytes())
+    for sector in range(whole // 512 + 1, len(data) // 512):
+        torn = bytearray(data)
+        torn[sector * 512 : (sector + 1) * 512] = bytes(512)
+        log.active_path.write_bytes(torn)
+        assert recover(raft).last == Point(9, 1)
+    log.active_path.write_bytes(data[:whole] + bytes(len(data) - whole))
+    assert recover(raft).last == Point(9, 1)
+
+
+def test_a_byte_that_was_flipped_anywhere_is_damage(raft):
+    log = recover_log(raft, segment_bytes=400).log
+    write(log, 6, 20, size=37)
+    log.close()
+    for path in sorted(raft.glob("*.log")):
+        data = path.read_bytes()
+        for at in range(len(data)):
+            flipped = bytearray(data)
+            flipped[at] ^= 0x10
+            path.write_bytes(flipped)
+            with pytest.raises(DamagedLog) as caught:
+                recover(raft)
+            assert caught.value.fields["file"] == str(path)
+            assert int(caught.value.fields["byte"]) <= at
+        path.write_bytes(data)
+    assert recover(raft).last.index == 20
+
+
+def test_a_segment_that_is_missing_or_cut_is_damage(raft):
+    log = recover_log(raft, segment_bytes=300).log
+    write(log, 6, 30)
+    log.close()
+    paths = sorted(raft.glob("*.log"))
+    assert len(paths) > 3
+    middle = paths[1].read_bytes()
+    paths[1].unlink()
+    with pytest.raises(DamagedLog):
+        recover(raft)
+    paths[1].write_bytes(middle[:-1])
+    with pytest.raises(DamagedLog):
+        recover(raft)
+    paths[1].write_bytes(middle)
+    first = paths[0].read_bytes()
+    paths[0].unlink()
+    with pytest.raises(DamagedLog):
+        recover(raft)
+    paths[0].write_bytes(first)
+    recover(raft)
+
+
+def test_zeros_in_the_middle_of_the_last_segment_are_damage(raft):
+    log = recover_log(raft).log
+    write(log, 6, 40, size=200)
+    log.close()
+    data = bytearray(log.active_path.read_bytes())
+    data[1024:1536] = bytes(512)
+    log.active_path.write_bytes(data)
+    with pytest.raises(DamagedLog):
+        recover(raft)
+
+
+def test_a_users_bytes_cannot_pass_for_a_record(raft, tmp_path):
+    # A record of another log, in the body of an entry whose own head never reached the disk.
+    initialise_log(tmp_path / "other", voters=[1])
+    foreign = recover(tmp_path / "other").log.active_path.read_bytes()
+    log = recover_log(raft).log
+    write(log, 6, 7)
+    log.append(HardState(1, 1, 7), [StoredEntry(8, 1, bytes(1024) + foreign)])
+    log.close()
+    data = log.active_path.read_bytes()
+    head = data.rindex(b"\xf5rec", 0, len(data) - len(foreign))
+    log.active_path.write_bytes(data[:head] + bytes(len(data) - head - len(foreign)) + foreign)
+    assert recover(raft).last == Point(7, 1)
+
+
+def test_compaction_drops_whole_segments_and_keeps_the_rest(raft):
+    log = recover_log(raft, segment_bytes=400).log
+    write(log, 6, 60)
+    size = log.size
+    index = log.compactable(40, 500)
+    assert INITIAL_INDEX < index <= 40
+    log.compact(Point(index, 1))
+    assert log.size < size
+    assert log.compactable(index, 500) == 0
+    write(log, 61, 65)
+    log.close()
+    recovered = recover(raft, segment_bytes=400)
+    assert recovered.log.state.base == Point(index, 1)
+    assert recovered.entries == [entry(one) for one in range(index + 1, 66)]
+    assert recovered.term_at(index) == 1
+
+
+def test_compaction_keeps_a_tail_for_slow_followers(raft):
+    log = recover_log(raft, segment_bytes=400).log
+    write(log, 6, 60)
+    log.compact(Point(log.compactable(60, 1000), 1))
+    assert log.size >= 1000
+    log.close()
+
+
+def test_a_crash_between_compaction_and_removal_loses_nothing(raft):
+    class Forgetful(Disk):
+        def remove(self, path: Path) -> None:
+            if path.suffix == ".new":
+                super().remove(path)
+
+    log = recover_log(raft, segment_bytes=400, disk=Forgetful()).log
+    write(log, 6, 60)
+    before = sorted(raft.glob("*.log"))
+    index = log.compactable(40, 500)
+    log.compact(Point(index, 1))
+    log.close()
+    assert sorted(raft.glob("*.log")) == before
+    recovered = recover(raft)
+    assert recovered.log.state.base == Point(index, 1)
+    assert recovered.entries[0].index == index + 1
+    assert len(sorted(raft.glob("*.log"))) < len(before)
+
+
+def test_a_reset_forgets_what_was_before(raft):
+    log = recover_log(raft).log
+    write(log, 6, 20)
+    log.reset(LogState(HardState(3, 0, 100), Point(100, 3), (1, 2, 3, 5)))
+    log.append(HardState(3, 0, 100), [entry(101, 3)])
+    log.close()
+    assert len(list(raft.glob("*.log"))) == 1
+    recovered = recover(raft)
+    assert recovered.entries == [entry(101, 3)]
+    assert recovered.log.state.voters == (1, 2, 3, 5)
+
+
+class FailsAt(Disk):
+    """Fails the nth call, as a dying disk does, and every one after it."""
+
+    def __init__(self, call: int) -> None:
+        self.left = call
+
+    def _count(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise DiskFailed(operation="test", path="-", detail="as asked")
+
+    def write(self, descriptor: int, data: bytes, path: Path) -> None:
+        if self.left == 0:
+            os.write(descriptor, data[: len(data) // 2])
+        self._count()
+        super().write(descriptor, data, path)
+
+    def sync(self, descriptor: int, path: Path) -> None:
+        self._count()
+        super().sync(descriptor, path)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._count()
+        super().rename(source, target)
+
+    def remove(self, path: Path) -> None:
+        self._count()
+        super().remove(path)
+
+
+def test_whatever_call_fails_all_that_was_acknowledged_is_there_again(tmp_path):
+    for call in range(120):
+        raft = tmp_path / str(call)
+        initialise_log(raft, voters=[1])
+        acknowledged, base, finished = 5, 5, False
+        log = recover_log(raft, segment_bytes=300, disk=FailsAt(call)).log
+        try:
+            for index in range(6, 22):
+                log.append(HardState(1, 1, index - 1), [entry(index)])
+                acknowledged = index
+            if index := log.compactable(15, 300):
+                log.compact(Point(index, 1))
+                base = index
+            log.reset(LogState(HardState(2, 0, 50), Point(50, 2), (1,)))
+            acknowledged, base, finished = 50, 50, True
+        except DiskFailed:
+            pass
+        log.close()
+        recovered = recover(raft, segment_bytes=300)
+        assert recovered.last.index >= acknowledged
+        assert recovered.log.state.base.index >= base
+        if recovered.log.state.base.index < 50:
+            assert [one.index for one in recovered.entries] == list(
+                range(recovered.log.state.base.index + 1, recovered.last.index + 1)
+            )
+    assert finished
+
+
+class RecordingDisk(Disk):
+    """Counts what was written and not synced."""
+
+    def __init__(self) -> None:
+        self.unsynced = 0
+        self.syncs = 0
+
+    def write(self, descriptor: int, data: bytes, path: Path) -> None:
+        super().write(descriptor, data, path)
+        self.unsynced += len(data)
+
+    def sync(self, descriptor: int, path: Path) -> None:
+        super().sync(descriptor, path)
+        self.unsynced = 0
+        self.syncs += 1
+
+
+def test_every_append_is_on_the_disk_when_it_returns_with_one_sync(raft):
+    disk = RecordingDisk()
+    log = recover_log(raft, disk=disk).log
+    for index in range(6, 12):
+        log.append(HardState(1, 1, 5), [entry(index)])
+        assert disk.unsynced == 0
+        assert disk.syncs == index - 5
+    log.append(HardState(2, 1, 5), [])
+    assert disk.unsynced == 0
+    log.close()
+
+
+def test_a_store_level_with_the_log_changes_nothing(raft):
+    log = recover_log(raft).log
+    write(log, 6, 20)
+    log.close()
+    recovered = recover_log(raft)
+    assert fit_to_store(recovered, (12, 1), "store") == 12
+    assert recovered.last == Point(20, 1)
+    assert fit_to_store(recovered, (0, 0), "store") == INITIAL_INDEX
+    # What the store has applied is committed, whatever the last hard state on the disk says.
+    assert fit_to_store(recovered, (20, 1), "store") == 20
+    assert recovered.log.state.hard_state.commit == 20
+    recovered.log.close()
+
+
+@pytest.mark.parametrize("applied", [(100, 4), (15, 4)])
+def test_a_store_ahead_of_the_log_makes_it_start_anew(raft, applied):
+    log = recover_log(raft).log
+    for index in range(6, 16):
+        log.append(HardState(2, 3, 8), [entry(index, 2)])
+    log.close()
+    recovered = recover_log(raft)
+    assert fit_to_store(recovered, applied, "store") == applied[0]
+    assert recovered.entries == []
+    recovered.log.close()
+    again = recover(raft).log.state
+    assert again.base == Point(*applied)
+    assert again.hard_state == HardState(4, 0, applied[0])
+
+
+def test_a_vote_survives_when_the_log_starts_anew(raft):
+    log = recover_log(raft).log
+    log.append(HardState(9, 3, 5), [])
+    log.close()
+    recovered = recover_log(raft)
+    fit_to_store(recovered, (100, 4), "store")
+    recovered.log.close()
+    assert recover(raft).log.state.hard_state == HardState(9, 3, 100)
+
+
+def test_a_store_that_contradicts_the_committed_log_is_refused(raft):
+    log = recover_log(raft).log
+    write(log, 6, 20)
+    log.close()
+    with pytest.raises(DamagedLog):
+        fit_to_store(recover(raft), (10, 2), "store")
+
+
+def test_a_store_older_than_the_log_is_refused(tmp_path):
+    initialise_log(tmp_path / "raft", index=1_000_000_100, term=8, voters=[1])
+    with pytest.raises(DamagedStore):
+        fit_to_store(recover(tmp_path / "raft"), (0, 0), "store")
