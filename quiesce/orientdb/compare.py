@@ -14,8 +14,8 @@ from quiesce.orientdb.escapes import Number, Pairs, pairs
 from quiesce.orientdb.exporter import ExportClient
 from quiesce.orientdb.reader import ExportReader
 from quiesce.orientdb.record_text import ExportedRecord
-from quiesce.orientdb.survey import Survey, survey
-from quiesce.v1.database_pb2 import Database
+from quiesce.orientdb.survey import ENGINE_CLUSTERS, Survey, survey
+from quiesce.v1.database_pb2 import ClassDefinition, Database, IndexDefinition
 from quiesce.v1.record_pb2 import RecordKind
 
 LISTED = 100
@@ -99,7 +99,9 @@ def _records(found: Survey) -> Iterator[ExportedRecord]:
 
 
 def _compare_definitions(found: Differences, left: Database, right: Database) -> None:
-    _compare_named(found, "cluster", left.clusters, right.clusters, leave_out=("records", "next_position"))
+    # An export always has the engine's own clusters, as OrientDB needs them; a database need not.
+    ours, theirs = ([one for one in side.clusters if one.name not in ENGINE_CLUSTERS] for side in (left, right))
+    _compare_named(found, "cluster", ours, theirs, leave_out=("records", "next_position"))
     _compare_named(found, "class", left.classes, right.classes)
     _compare_named(found, "index", left.indexes, right.indexes, leave_out=("id",))
 
@@ -120,9 +122,16 @@ def _without(message: Any, leave_out: tuple[str, ...]) -> Message:
     copy.CopyFrom(message)
     for name in leave_out:
         copy.ClearField(name)
-    # The order of properties is the order of a hash table in some engines.
-    if "properties" in copy.DESCRIPTOR.fields_by_name:
+    if isinstance(copy, ClassDefinition):
+        # Old engines left out what newer ones write always.
+        copy.cluster_selection = copy.cluster_selection or "round-robin"
+        for prop in copy.properties:
+            prop.collate = prop.collate or "default"
+        # Their order is the order of a hash table in some engines.
         copy.properties.sort(key=lambda one: one.name)
+    if isinstance(copy, IndexDefinition):
+        for part in copy.fields:
+            part.collate = part.collate or "default"
     return copy  # type: ignore[no-any-return]
 
 

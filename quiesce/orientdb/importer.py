@@ -167,9 +167,8 @@ def _check_sizes(found: Survey) -> None:
 async def _fill(client: ImportClient, found: Survey, database: str, progress: ImportProgress) -> ImportReport:
     for changes in schema_changes(found):
         await client.alter_schema(database, changes)
-    check = LinkCheck(
-        found.resolves, property_types(found.schema.classes), untyped=found.info.exporter_version < FIRST_TYPED
-    )
+    untyped = 0 < found.info.exporter_version < FIRST_TYPED
+    check = LinkCheck(found.resolves, property_types(found.schema.classes), untyped=untyped)
     await _write_records(client, found, database, check, progress)
     await _check_counts(client, found, database)
     await _publish(client, database)
@@ -239,7 +238,9 @@ async def _write_records(
         written += len(batch)
         progress.written(written, found.records)
 
-    flight: InFlight[list[ExportedRecord]] = InFlight(BATCHES_IN_FLIGHT)
+    # In a dictionary index the last record of a key counts, so their order must be the file's.
+    ordered = any(one.definition.type.startswith("DICTIONARY") for one in found.indexes)
+    flight: InFlight[list[ExportedRecord]] = InFlight(1 if ordered else BATCHES_IN_FLIGHT)
     async with flight:
         try:
             with ExportReader(found.path) as reader:

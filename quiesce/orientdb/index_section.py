@@ -44,7 +44,7 @@ class _Index(msgspec.Struct):
     type: str
     algorithm: str | None = None
     definition: _Definition | None = None
-    metadata: msgspec.Raw | None = None
+    metadata: msgspec.Raw = msgspec.Raw(b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def _index(raw: bytes) -> ExportedIndex:
         fields=fields,
         nulls_ignored=bool(stream and stream.nulls_ignored),
         maintained=maintained,
-        metadata=compact(bytes(index.metadata)) if index.metadata is not None else b"",
+        metadata=b"" if bytes(index.metadata) in (b"", b"null") else compact(bytes(index.metadata)),
     )
     return ExportedIndex(definition, compact(raw))
 

@@ -86,6 +86,8 @@ class ExportReader:
         scanner.section = "(end)"
         if scanner.peek():
             scanner.malformed("something follows the end of the export")
+        if not self._source.whole:
+            scanner.truncated()
 
     def _check_start(self) -> None:
         scanner = self._scanner

@@ -34,6 +34,7 @@ class ByteSource:
         self._chunk_bytes = chunk_bytes
         self._pending = b""
         self._ended = False
+        self._cut = False
         self._started = False
         try:
             if path.is_dir():
@@ -55,6 +56,11 @@ class ByteSource:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    @property
+    def whole(self) -> bool:
+        """Whether the end of the file is the end of its compression, too; to be asked at the end."""
+        return not self._cut
 
     def chunk(self) -> bytes:
         """Return the next bytes, at least one, or b"" at the end of the file (whether or not it ends rightly)."""
@@ -88,7 +94,7 @@ class ByteSource:
             packed = b""
             if gzip.needs_input:
                 packed, self._pending = self._pending or self._read(), b""
-                self._ended = not packed
+                self._ended = self._cut = not packed
             try:
                 data = gzip.decompress(packed, self._chunk_bytes)
             except igzip_lib.IsalError as error:  # type: ignore[misc]  # a class, whatever its stub says
