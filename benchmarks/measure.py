@@ -49,7 +49,7 @@ class Spread:
 async def closed_loop(
     operation: Callable[[int], Awaitable[object]], *, count: int, in_flight: int, amount_each: float = 1.0
 ) -> Run:
-    """Call `operation(0)` to `operation(count - 1)`, `in_flight` at a time, each with a deadline; an error ends the run."""
+    """Call `operation` with 0 to `count` - 1, `in_flight` at a time, each with a deadline; an error ends the run."""
     latencies: list[float] = []
     numbers = iter(range(count))
 

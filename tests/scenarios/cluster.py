@@ -145,6 +145,19 @@ class Cluster:
 
             until(serving, max(0.0, deadline - time.monotonic()), "every node in rotation, one leader")
 
+    def wait_until_awaiting_restore(self, timeout_s: float = 30) -> None:
+        """Wait until every node waits for a snapshot."""
+        with self.client(timeout_s=2) as client:
+
+            def awaiting() -> bool:
+                self.check_alive()
+                states = [self.status(node, client) for node in self.nodes]
+                return all(
+                    state is not None and state.serving == node_pb2.SERVING_STATE_AWAITING_RESTORE for state in states
+                )
+
+            until(awaiting, timeout_s, "every node awaits a restore")
+
     def check_alive(self) -> None:
         """Fail, with its last words, if a daemon ended that nobody ended."""
         for name, daemon in [("coordinator", self.coordinator), *((f"node {n}", d) for n, d in self.nodes.items())]:
