@@ -492,6 +492,14 @@ class PeersUnreachable(QuiesceError):
     status = Status.UNAVAILABLE
 
 
+class StoreClosed(QuiesceError):
+    """The store of this node was closed or replaced while it was read. Ask again, or another node."""
+
+    exit_code = 78
+    status = Status.UNAVAILABLE
+    retryable = True
+
+
 def all_errors() -> list[type[QuiesceError]]:
     """Return every error class, by exit code."""
 

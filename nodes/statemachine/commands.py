@@ -1,0 +1,125 @@
+"""From a command of the log to its outcome. Errors become failures: every replica comes to the same one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nodes.statemachine import databases, rotation
+from nodes.statemachine.working import Working
+from nodes.statemachine.writes import write
+from quiesce.errors import InvalidRequest, QuiesceError, RotationHeld
+from quiesce.v1.node_pb2 import Mark
+from quiesce.v1.peer_pb2 import Command, Done, Failure, Outcome
+from quiesce.v1.record_pb2 import WriteRequest
+
+# A command that only moves the clock moves it at least this far, so that a clock that once was ahead cannot keep a
+# lease for ever. Half of the second that lies between two of them.
+LEAST_ADVANCE_MS = 500
+_LATEST_MS = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a command stands in the log."""
+
+    index: int
+    term: int
+    # In the entry, from 0.
+    number: int
+    # Whether an earlier command of the entry asks for a lease.
+    after_drain: bool = False
+
+
+def apply_command(working: Working, command: Command, place: Place) -> Outcome:
+    """Apply a command.
+
+    Raises:
+        DamagedStore, DiskFailed: this node cannot go on; nothing else is raised.
+    """
+    kind = command.WhichOneof("command")
+    _move_clock(working, command.time_ms, ticks=kind == "advance_clock")
+    try:
+        if kind == "write":
+            return _write(working, command.write, place.index)
+        return _other(working, command, kind, place)
+    except QuiesceError as error:
+        if error.exit_code >= _OWN_DISK:
+            raise
+        return failure(error)
+
+
+# From this exit code on, errors are about this node and not about the command.
+_OWN_DISK = 70
+
+
+def failure(error: QuiesceError) -> Outcome:
+    """Return an error as it travels."""
+    return Outcome(failure=Failure(reason=error.reason(), fields=error.fields))
+
+
+def _write(working: Working, request: WriteRequest, index: int) -> Outcome:
+    if request.session_id:
+        earlier = working.sessions.earlier(request)
+        if earlier is not None:
+            return earlier
+    try:
+        response = write(working.pending.draft(), working.database(request.database), request, index)
+        outcome = Outcome(write=response)
+    except QuiesceError as error:
+        if error.exit_code >= _OWN_DISK:
+            raise
+        outcome = failure(error)
+    if request.session_id:
+        working.sessions.keep(request, outcome, working.state.log_time_ms)
+    return outcome
+
+
+def _other(working: Working, command: Command, kind: str | None, place: Place) -> Outcome:  # noqa: C901
+    state, index = working.state, place.index
+    now = state.log_time_ms
+    if kind == "advance_clock":
+        return Outcome(done=Done())
+    if kind == "open_session":
+        # Many commands share an entry, and so its index.
+        session = working.sessions.open((place.index << 16) + place.number, command.open_session.client, now)
+        return Outcome(open_session=session)
+    if kind == "create_database":
+        return Outcome(database=databases.create(working, command.create_database, index))
+    if kind == "drop_database":
+        databases.drop(working, command.drop_database, place.number)
+        return Outcome(done=Done())
+    if kind == "alter_schema":
+        return Outcome(database=databases.alter(working, command.alter_schema, index, place.number))
+    if kind == "publish_database":
+        return Outcome(database=databases.publish(working, command.publish_database, index))
+    if kind == "drain":
+        if place.after_drain:
+            # The entry's index is the epoch: a second lease could not be told from one that was given back meanwhile.
+            drain = command.drain
+            raise RotationHeld(node_id=drain.node_id, owner="another", reason="at the same moment", expires="now")
+        lease = rotation.granted(state.lease, command.drain, epoch=index, now_ms=now)
+        working.set_lease(lease)
+        return Outcome(lease=lease)
+    if kind == "renew_drain":
+        lease = rotation.renewed(state.lease, command.renew_drain, now_ms=now)
+        working.set_lease(lease)
+        return Outcome(lease=lease)
+    if kind == "undrain":
+        if state.lease is not None and state.lease.epoch == command.undrain.epoch:
+            working.set_lease(None)
+        return Outcome(done=Done())
+    if kind == "checkpoint":
+        epoch = rotation.of_epoch(state.lease, command.checkpoint.epoch).epoch
+        return Outcome(mark=Mark(term=place.term, index=index, time_ms=now, epoch=epoch))
+    raise InvalidRequest(detail="the command is empty")
+
+
+def _move_clock(working: Working, time_ms: int, *, ticks: bool) -> None:
+    state = working.state
+    now = max(state.log_time_ms + (LEAST_ADVANCE_MS if ticks else 0), min(time_ms, _LATEST_MS))
+    if now == state.log_time_ms:
+        return
+    working.set_clock(now)
+    if rotation.expired(state.lease, now):
+        working.set_lease(None)
+    working.sessions.expire(now)

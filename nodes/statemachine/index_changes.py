@@ -1,0 +1,60 @@
+"""The changes of one write request to the indexes, settled together.
+
+Keys are compared before and after the whole request, so records may swap unique keys, and a key that a delete frees
+can be given to another record in the same batch, in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from nodes.statemachine.pending import Draft
+from nodes.store.index_entries import IndexPlan
+from nodes.store.keys import ENTRY_RID, rid_text
+from quiesce.errors import DuplicateKey
+
+
+class IndexChanges:
+    """Entries that a request takes out and puts in, by index and record."""
+
+    __slots__ = ("_touched",)
+
+    def __init__(self) -> None:
+        # Index and record id → the plan, the entries that were there before the request, the entries now.
+        self._touched: dict[tuple[int, bytes], tuple[IndexPlan, list[bytes], list[bytes]]] = {}
+
+    def change(self, index: IndexPlan, rid: bytes, old: list[bytes], new: list[bytes]) -> None:
+        """Note that a record's entries in an index were `old` until now."""
+        # Taken out and put back at the end: who wrote last takes over the key of a DICTIONARY.
+        earlier = self._touched.pop((index.id, rid), None)
+        self._touched[index.id, rid] = (index, old if earlier is None else earlier[1], new)
+
+    def settle(self, draft: Draft) -> None:
+        """Put the changes into the draft.
+
+        Raises:
+            DuplicateKey: a unique key belongs to another record.
+        """
+        if not self._touched:
+            return
+        indexes = draft.indexes
+        for (_, rid), (index, old, new) in self._touched.items():
+            for key in _without(old, new):
+                if not index.unique or draft.entry(key) == rid:
+                    indexes[key] = None
+        for (_, rid), (index, old, new) in self._touched.items():
+            for key in _without(new, old):
+                if not index.unique:
+                    indexes[key] = b""
+                    continue
+                holder = draft.entry(key)
+                if holder is not None and holder != rid and not index.takes_over:
+                    raise DuplicateKey(key=index.text(key), index=index.name, rid=rid_text(*ENTRY_RID.unpack(holder)))
+                indexes[key] = rid
+
+
+def _without(entries: list[bytes], others: list[bytes]) -> Iterable[bytes]:
+    if not others:
+        return entries
+    excluded = set(others)
+    return [entry for entry in entries if entry not in excluded]

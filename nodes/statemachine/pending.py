@@ -1,0 +1,106 @@
+"""What entries have changed that is not in the store yet: many commands share one write to it.
+
+Two layers, because a command that fails must leave no trace: a draft holds one command's changes and is merged into
+the pending ones when it succeeds. Reads go through draft, pending changes and store, in that order.
+"""
+
+from __future__ import annotations
+
+from nodes.store import keys
+from nodes.store.engine import FAMILIES, INDEXES, META, RECORDS, Batch, Engine
+
+Changes = dict[bytes, bytes | None]
+
+_UNCHANGED = object()
+
+
+class Pending:
+    """Changes of the entries since the last write to the store."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.families: dict[str, Changes] = {name: {} for name in FAMILIES}
+        self.dropped: list[tuple[str, bytes, bytes]] = []
+        # Next position and number of records by database and cluster, as of the last command.
+        self.counters: dict[tuple[int, int], tuple[int, int]] = {}
+
+    def batch(self) -> Batch:
+        """Return all changes as one batch, and forget them."""
+        batch = self.engine.new_batch()
+        for family, begin, end in self.dropped:
+            self.engine.delete_range(batch, family, begin, end)
+        self.dropped.clear()
+        for family, changes in self.families.items():
+            if changes:
+                self.engine.target(batch, family)
+                for key, value in changes.items():
+                    if value is None:
+                        del batch[key]
+                    else:
+                        batch[key] = value
+                changes.clear()
+        return batch
+
+    def put(self, family: str, key: bytes, value: bytes | None) -> None:
+        """Change one key outside of a command that may fail."""
+        self.families[family][key] = value
+
+    def get(self, family: str, key: bytes) -> bytes | None:
+        """Return a value as the commands so far have left it."""
+        found = self.families[family].get(key, _UNCHANGED)
+        return self.engine.get(family, key) if found is _UNCHANGED else found  # type: ignore[return-value]
+
+    def counter(self, database: int, cluster: int) -> tuple[int, int]:
+        """Return next position and number of records of a cluster."""
+        found = self.counters.get((database, cluster))
+        if found is None:
+            value = self.get(META, keys.counters_key(database, cluster))
+            found = (0, 0) if value is None else keys.COUNTERS_VALUE.unpack(value)
+            self.counters[database, cluster] = found
+        return found
+
+    def set_counter(self, database: int, cluster: int, counter: tuple[int, int]) -> None:
+        """Set next position and number of records of a cluster."""
+        self.counters[database, cluster] = counter
+        self.put(META, keys.counters_key(database, cluster), keys.COUNTERS_VALUE.pack(*counter))
+
+    def draft(self) -> Draft:
+        """Return an empty draft for one command."""
+        return Draft(self)
+
+
+class Draft:
+    """Changes of one command; dropped unless `commit` is called."""
+
+    __slots__ = ("counters", "indexes", "pages", "pending", "records")
+
+    def __init__(self, pending: Pending) -> None:
+        self.pending = pending
+        self.records: Changes = {}
+        self.indexes: Changes = {}
+        self.pages: Changes = {}
+        self.counters: dict[tuple[int, int], tuple[int, int]] = {}
+
+    def record(self, key: bytes) -> bytes | None:
+        """Return a record's value as this command sees it."""
+        found = self.records.get(key, _UNCHANGED)
+        return self.pending.get(RECORDS, key) if found is _UNCHANGED else found  # type: ignore[return-value]
+
+    def entry(self, key: bytes) -> bytes | None:
+        """Return the value of an index entry as this command sees it."""
+        found = self.indexes.get(key, _UNCHANGED)
+        return self.pending.get(INDEXES, key) if found is _UNCHANGED else found  # type: ignore[return-value]
+
+    def counter(self, database: int, cluster: int) -> tuple[int, int]:
+        """Return next position and number of records of a cluster as this command sees it."""
+        found = self.counters.get((database, cluster))
+        return self.pending.counter(database, cluster) if found is None else found
+
+    def commit(self) -> None:
+        """Make the changes part of the pending ones."""
+        families = self.pending.families
+        families["records"].update(self.records)
+        families["indexes"].update(self.indexes)
+        families["pages"].update(self.pages)
+        for (database, cluster), counter in self.counters.items():
+            self.pending.set_counter(database, cluster, counter)

@@ -1,0 +1,217 @@
+"""One write request: a batch of creates, updates and deletes, all of it or none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nodes.statemachine.index_changes import IndexChanges
+from nodes.statemachine.pending import Draft
+from nodes.store import keys
+from nodes.store.constraints import check, check_unchanged
+from nodes.store.document import class_of
+from nodes.store.index_entries import entries_of
+from nodes.store.keys import ENTRY_RID, PAGE_SHIFT, RECORD, RECORD_HEADER, rid_text, split_record
+from nodes.store.schema import ClassPlan, DatabaseSchema
+from quiesce.errors import (
+    DatabaseImporting,
+    DatabaseNotImporting,
+    InvalidDocument,
+    InvalidRequest,
+    StaleVersion,
+    UnknownClass,
+    UnknownRecord,
+)
+from quiesce.v1.record_pb2 import Create, Delete, RecordKind, Update, WriteRequest, WriteResponse
+
+_DOCUMENT = RecordKind.RECORD_KIND_DOCUMENT
+_BLOB = RecordKind.RECORD_KIND_BLOB
+
+
+def write(draft: Draft, schema: DatabaseSchema, request: WriteRequest, index: int) -> WriteResponse:
+    """Apply a request to a draft and commit it; on an error the draft is to be dropped.
+
+    Raises:
+        QuiesceError: one of UnknownClass, UnknownRecordCluster, UnknownRecord, StaleVersion, DuplicateKey,
+            InvalidDocument, InvalidRequest, ConstraintViolated, DatabaseImporting, DatabaseNotImporting.
+    """
+    writer = _Writer(draft, schema, index)
+    for operation in request.operations:
+        kind = operation.WhichOneof("operation")
+        if kind == "create":
+            writer.create(operation.create)
+        elif kind == "update":
+            writer.update(operation.update)
+        elif kind == "delete":
+            writer.delete(operation.delete)
+        else:
+            raise InvalidRequest(detail="an operation is empty")
+    writer.indexes.settle(draft)
+    draft.commit()
+    return writer.response
+
+
+class _Writer:
+    def __init__(self, draft: Draft, schema: DatabaseSchema, index: int) -> None:
+        self.draft = draft
+        self.schema = schema
+        self.stamp = keys.STAMP.pack(index)
+        self.response = WriteResponse(index=index)
+        self.indexes = IndexChanges()
+
+    def create(self, create: Create) -> None:
+        schema, draft = self.schema, self.draft
+        body, kind = create.body, create.kind
+        cluster, plan = self._place(create)
+        following, count = draft.counter(schema.id, cluster)
+        if schema.importing:
+            position, version = self._imported(create)
+        elif create.HasField("position") or create.HasField("version"):
+            raise DatabaseNotImporting(database=schema.name)
+        else:
+            position, version = following, 1
+        if position > keys.MAX_POSITION:
+            raise InvalidRequest(detail=f"position {position} is over the limit of {keys.MAX_POSITION}")
+        key = RECORD.pack(schema.id, cluster, position)
+        value = RECORD_HEADER.pack(version, kind) + body
+        self.response.written.add(cluster=cluster, position=position, version=version, kind=kind)
+        if position < following:
+            there = draft.record(key)
+            if there == value:
+                return
+            if there is not None:
+                raise InvalidRequest(detail=f"there is another record {rid_text(cluster, position)} already")
+        if plan is not None and plan.read is not None and kind == _DOCUMENT:
+            where = f"a new record in class `{plan.name}`"
+            _, values = plan.read(body)
+            check(plan.constraints, values, plan.places)
+            if plan.indexes:
+                self._index(plan, cluster, position, None, values, where)
+        draft.records[key] = value
+        draft.counters[schema.id, cluster] = (max(following, position + 1), count + 1)
+        self._touch(cluster, position)
+
+    def update(self, update: Update) -> None:
+        cluster, position = update.cluster, update.position
+        expected = update.expected_version if update.HasField("expected_version") else None
+        key, version, kind, before = self._existing(cluster, position, expected)
+        body = update.body
+        if kind == _DOCUMENT:
+            where = rid_text(cluster, position)
+            class_name = class_of(body, where)
+            plan = self.schema.cluster_plan(cluster)
+            if not _same_class(class_name, plan) and class_name != class_of(before, where):
+                raise self._misplaced(class_name, plan, cluster, where)
+            if plan is not None and plan.read is not None:
+                _, values = plan.read(body)
+                _, values_before = plan.read(before)
+                check(plan.constraints, values, plan.places)
+                check_unchanged(plan.constraints, values_before, values, plan.places)
+                if plan.indexes:
+                    self._index(plan, cluster, position, values_before, values, where)
+        if version >= keys.MAX_VERSION:
+            raise InvalidRequest(detail=f"record {rid_text(cluster, position)} is at its last version")
+        self.draft.records[key] = RECORD_HEADER.pack(version + 1, kind) + body
+        self._touch(cluster, position)
+        self.response.written.add(cluster=cluster, position=position, version=version + 1, kind=kind)
+
+    def delete(self, delete: Delete) -> None:
+        cluster, position = delete.cluster, delete.position
+        expected = delete.expected_version if delete.HasField("expected_version") else None
+        key, version, kind, before = self._existing(cluster, position, expected)
+        plan = self.schema.cluster_plan(cluster)
+        if kind == _DOCUMENT and plan is not None and plan.indexes and plan.read is not None:
+            _, values = plan.read(before)
+            self._index(plan, cluster, position, values, None, rid_text(cluster, position))
+        self.draft.records[key] = None
+        following, count = self.draft.counter(self.schema.id, cluster)
+        self.draft.counters[self.schema.id, cluster] = (following, count - 1)
+        self._touch(cluster, position)
+        self.response.written.add(cluster=cluster, position=position, version=version, kind=kind)
+
+    def _place(self, create: Create) -> tuple[int, ClassPlan | None]:
+        """Return the cluster for a new record and its class's plan."""
+        schema = self.schema
+        by_class = create.WhichOneof("place") == "class_name"
+        if create.kind == _BLOB:
+            if by_class:
+                raise InvalidRequest(detail="a blob has no class: name a cluster for it")
+            plan = schema.cluster_plan(create.cluster)
+            if plan is not None and not schema.importing:
+                raise InvalidRequest(detail=f"cluster {create.cluster} is for documents of class `{plan.name}`")
+            return create.cluster, plan
+        if create.kind != _DOCUMENT:
+            raise InvalidRequest(detail="a record is either a document or a blob")
+        if by_class:
+            wanted = create.class_name
+            class_name = class_of(create.body, f"a new record in class `{wanted}`")
+            plan = schema.plan(wanted)
+            if not _same_class(class_name, plan):
+                raise InvalidDocument(
+                    where=f"a new record in class `{wanted}`", detail=f"its @class is {class_name or 'absent'}"
+                )
+            if plan.default_cluster is None:
+                raise InvalidRequest(detail=f"class `{plan.name}` is abstract and holds no records")
+            return plan.default_cluster, plan
+        cluster = create.cluster
+        where = f"a new record in cluster {cluster}"
+        class_name = class_of(create.body, where)
+        plan = schema.cluster_plan(cluster)
+        if not schema.importing and not _same_class(class_name, plan):
+            raise self._misplaced(class_name, plan, cluster, where)
+        return cluster, plan
+
+    def _misplaced(
+        self, class_name: str | None, plan: ClassPlan | None, cluster: int, where: str
+    ) -> InvalidDocument | UnknownClass:
+        if class_name is not None and class_name.lower() not in self.schema.classes:
+            return UnknownClass(class_name=class_name, database=self.schema.name)
+        owner = "no class" if plan is None else f"class `{plan.name}`"
+        given = "it has no @class" if class_name is None else f"its @class is {class_name}"
+        return InvalidDocument(where=where, detail=f"{given}, but cluster {cluster} belongs to {owner}")
+
+    def _imported(self, create: Create) -> tuple[int, int]:
+        if not create.HasField("position"):
+            raise DatabaseImporting(database=self.schema.name)
+        version = create.version if create.HasField("version") else 1
+        if version > keys.MAX_VERSION:
+            raise InvalidRequest(detail=f"version {version} is over the limit of {keys.MAX_VERSION}")
+        return create.position, version
+
+    def _existing(self, cluster: int, position: int, expected: int | None) -> tuple[bytes, int, int, bytes]:
+        """Return key, version, kind and body of a record that is to be changed."""
+        if self.schema.importing:
+            raise DatabaseImporting(database=self.schema.name)
+        self.schema.cluster(cluster)
+        key = RECORD.pack(self.schema.id, cluster, position)
+        value = self.draft.record(key)
+        if value is None:
+            raise UnknownRecord(rid=rid_text(cluster, position), database=self.schema.name)
+        version, kind, body = split_record(value)
+        if expected is not None and expected != version:
+            raise StaleVersion(rid=rid_text(cluster, position), actual=version, expected=expected)
+        return key, version, kind, body
+
+    def _index(
+        self,
+        plan: ClassPlan,
+        cluster: int,
+        position: int,
+        before: tuple[Any, ...] | None,
+        values: tuple[Any, ...] | None,
+        where: str,
+    ) -> None:
+        tail = ENTRY_RID.pack(cluster, position)
+        places = plan.places
+        for index in plan.indexes:
+            old = [] if before is None else entries_of(index, before, places, tail, where)
+            new = [] if values is None else entries_of(index, values, places, tail, where)
+            self.indexes.change(index, tail, old, new)
+
+    def _touch(self, cluster: int, position: int) -> None:
+        self.draft.pages[RECORD.pack(self.schema.id, cluster, position >> PAGE_SHIFT)] = self.stamp
+
+
+def _same_class(class_name: str | None, plan: ClassPlan | None) -> bool:
+    if class_name is None or plan is None:
+        return class_name is None and plan is None
+    return class_name == plan.name or class_name.lower() == plan.name.lower()

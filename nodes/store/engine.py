@@ -1,0 +1,222 @@
+"""RocksDB as this node uses it: its options, its column families, and its errors by our names."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import MappingProxyType
+
+from rocksdict import (
+    AccessType,
+    BlockBasedOptions,
+    Cache,
+    Checkpoint,
+    DBCompressionType,
+    IngestExternalFileOptions,
+    Options,
+    Rdict,
+    ReadOptions,
+    Snapshot,
+    SstFileWriter,
+    WriteBatch,
+    WriteOptions,
+)
+
+from nodes.store.fsync import sync_directory
+from quiesce.errors import DamagedStore, DirectoryInUse, DiskFailed
+
+MEBIBYTE = 1 << 20
+
+RECORDS = "records"
+INDEXES = "indexes"
+SCHEMA = "schema"
+META = "meta"
+PAGES = "pages"
+FAMILIES = (RECORDS, INDEXES, SCHEMA, META, PAGES)
+
+CACHE_BYTES = 64 * MEBIBYTE
+# Memtables of all column families together: also what a checkpoint has to flush before it links files.
+MEMTABLE_BYTES = 32 * MEBIBYTE
+WAL_BYTES = 64 * MEBIBYTE
+
+Batch = WriteBatch
+
+
+class Engine:
+    """One open RocksDB directory.
+
+    Raises:
+        DirectoryInUse: another process, or another object of this one, has it open.
+        DamagedStore: it is not a store, or a checksum does not match.
+        DiskFailed: the disk answers with an error, or is full.
+    """
+
+    def __init__(self, directory: Path, *, read_only: bool = False) -> None:
+        self.directory = directory
+        cache = Cache(CACHE_BYTES)
+        families = {name: _options(cache, memtable=name in (RECORDS, INDEXES)) for name in FAMILIES}
+        access = AccessType.read_only(False) if read_only else AccessType.read_write()
+        if read_only and not (directory / "CURRENT").exists():
+            raise DamagedStore(path=directory, detail="it holds no store")
+        with self.errors("opening"):
+            self._db = Rdict(str(directory), _options(cache, memtable=False), families, access)
+            self._families = {name: self._db.get_column_family(name) for name in FAMILIES}
+            self._handles = {name: self._db.get_column_family_handle(name) for name in FAMILIES}
+
+    @contextlib.contextmanager
+    def errors(self, operation: str) -> Iterator[None]:
+        """Translate what RocksDB raises, which is a plain Exception with its status as text."""
+        try:
+            yield
+        except Exception as error:
+            raise translated(error, operation, self.directory) from error
+
+    def get(self, family: str, key: bytes) -> bytes | None:
+        """Return a value as it is now, or None."""
+        try:
+            value: bytes | None = self._families[family].get(key)
+        except Exception as error:
+            raise translated(error, "reading", self.directory) from error
+        return value
+
+    def scan(self, family: str, begin: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the entries of a range as they were when the scan began."""
+        return scan(self._families[family], begin, end, self.directory)
+
+    def snapshots(self) -> MappingProxyType[str, Snapshot]:
+        """Return one snapshot of each column family; all of one state only where no write runs meanwhile."""
+        return MappingProxyType({name: rdict.snapshot() for name, rdict in self._families.items()})
+
+    def new_batch(self) -> Batch:
+        """Return an empty batch."""
+        return WriteBatch(raw_mode=True)
+
+    def target(self, batch: Batch, family: str) -> None:
+        """Direct the puts and deletes that follow to a column family."""
+        batch.set_default_column_family(self._handles[family])
+
+    def delete_range(self, batch: Batch, family: str, begin: bytes, end: bytes) -> None:
+        """Add the deletion of a range to a batch; what the batch puts afterwards stays."""
+        batch.delete_range(begin, end, self._handles[family])
+
+    def write(self, batch: Batch, *, wal: bool = True) -> None:
+        """Write a batch, all or nothing; it survives a crash of the process, not yet one of the machine."""
+        options = WriteOptions()
+        if not wal:
+            options.disable_wal(True)
+        with self.errors("writing"):
+            self._db.write(batch, options)
+
+    def sync(self) -> None:
+        """Make everything written durable."""
+        with self.errors("fsync"):
+            self._db.flush_wal(True)
+
+    def flush(self) -> None:
+        """Write the memtables of all column families to files, durably."""
+        with self.errors("flushing"):
+            for rdict in self._families.values():
+                rdict.flush(True)
+
+    def checkpoint(self, directory: Path) -> None:
+        """Make `directory`, which must not exist, a copy of the store by hard links; durable when this returns."""
+        with self.errors("checkpoint"):
+            Checkpoint(self._db).create_checkpoint(str(directory))
+            sync_directory(directory)
+            sync_directory(directory.parent)
+
+    def table_writer(self, path: Path) -> SstFileWriter:
+        """Return a writer of a table file; its keys must come in ascending order."""
+        with self.errors("writing"):
+            writer = SstFileWriter(_options(None, memtable=False))
+            writer.open(str(path))
+        return writer
+
+    def ingest(self, family: str, paths: list[Path]) -> None:
+        """Move table files into a column family."""
+        options = IngestExternalFileOptions()
+        options.set_move_files(True)
+        with self.errors("ingesting"):
+            self._families[family].ingest_external_file([str(path) for path in paths], options)
+
+    def close(self) -> None:
+        """Let go of the files. What was read from snapshots that are still held stays readable."""
+        self._handles.clear()
+        self._families.clear()
+        # Not Rdict.close(): it flushes, and nothing is lost without that.
+        del self._db
+
+
+def scan(source: Rdict | Snapshot, begin: bytes, end: bytes, where: Path) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the entries from `begin` to before `end`.
+
+    Raises:
+        DamagedStore: a block does not match its checksum.
+    """
+    options = ReadOptions()
+    options.set_iterate_upper_bound(end)
+    # Not items(): that ends in silence at a damaged block, only RdictIter has a status.
+    rows = source.iter(options)
+    valid, key, value, following = rows.valid, rows.key, rows.value, rows.next
+    try:
+        rows.seek(begin)
+        while valid():
+            entry = key(), value()
+            # Before the yield, so that an error is met even by a caller who knows when to stop.
+            following()
+            yield entry
+        rows.status()
+    except Exception as error:
+        raise translated(error, "reading", where) from error
+
+
+def point(source: Snapshot, key: bytes, where: Path) -> bytes | None:
+    """Return a value of a snapshot, or None."""
+    try:
+        value: bytes = source[key]
+    except Exception as error:
+        if str(error) == "key not found":
+            return None
+        raise translated(error, "reading", where) from error
+    return value
+
+
+def translated(error: Exception, operation: str, path: Path) -> Exception:
+    """Return our error for one of RocksDB's, whose kind stands at the head of its text; any other error as it is."""
+    if type(error) is not Exception:
+        return error
+    text = " ".join(str(error).split())
+    if "lock hold by current process" in text or "While lock file" in text:
+        return DirectoryInUse(path=path, lock=path / "LOCK")
+    if text.startswith("IO error"):
+        return DiskFailed(operation=operation, path=path, detail=text)
+    return DamagedStore(path=path, detail=text or type(error).__name__)
+
+
+def _options(cache: Cache | None, *, memtable: bool) -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.create_missing_column_families(True)
+    options.set_paranoid_checks(True)
+    options.set_compression_type(DBCompressionType.lz4())
+    options.set_write_buffer_size(MEMTABLE_BYTES // 4 if memtable else 2 * MEBIBYTE)
+    options.set_max_write_buffer_number(3)
+    options.set_db_write_buffer_size(MEMTABLE_BYTES)
+    options.set_max_total_wal_size(WAL_BYTES)
+    options.set_max_background_jobs(2)
+    options.set_level_compaction_dynamic_level_bytes(True)
+    options.set_max_open_files(512)
+    options.set_bytes_per_sync(MEBIBYTE)
+    options.set_keep_log_file_num(2)
+    options.set_max_log_file_size(4 * MEBIBYTE)
+    table = BlockBasedOptions()
+    table.set_block_size(16 << 10)
+    table.set_bloom_filter(10, False)
+    table.set_format_version(5)
+    if cache is not None:
+        table.set_block_cache(cache)
+        table.set_cache_index_and_filter_blocks(True)
+        table.set_pin_l0_filter_and_index_blocks_in_cache(True)
+    options.set_block_based_table_factory(table)
+    return options

@@ -1,0 +1,361 @@
+"""Changes of a schema: from one DatabaseSchema and a list of changes to the next, all or none; no effects here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from nodes.store.constraints import PROPERTY_TYPES, bound_problem
+from nodes.store.index_key import KEY_TYPES
+from nodes.store.keys import MAX_CLUSTER_ID
+from nodes.store.schema import DatabaseSchema
+from quiesce.errors import InvalidSchemaChange, UnknownClass
+from quiesce.v1.database_pb2 import (
+    ClassDefinition,
+    Cluster,
+    CreateProperty,
+    Database,
+    DatabaseState,
+    DropProperty,
+    IndexDefinition,
+    IndexField,
+    PreserveSection,
+    PropertyDefinition,
+    SchemaChange,
+)
+
+_MAINTAINED = ("UNIQUE", "NOTUNIQUE", "DICTIONARY")
+_COLLECTIONS = frozenset(("EMBEDDEDLIST", "EMBEDDEDSET", "LINKLIST", "LINKSET", "LINKBAG"))
+_MAPS = frozenset(("EMBEDDEDMAP", "LINKMAP"))
+_LINKS = frozenset(("LINKLIST", "LINKSET", "LINKBAG", "LINKMAP"))
+_NAME_BYTES = 512
+
+
+@dataclass(slots=True)
+class SchemaResult:
+    """The changed definition, and what has to happen to the data with it."""
+
+    message: Database
+    next_cluster: int
+    next_index: int
+    dropped_clusters: list[int] = field(default_factory=list)
+    created_clusters: list[int] = field(default_factory=list)
+    dropped_indexes: list[int] = field(default_factory=list)
+    created_indexes: list[int] = field(default_factory=list)
+
+
+def change_schema(
+    schema: DatabaseSchema, changes: Iterable[SchemaChange], *, next_cluster: int, next_index: int
+) -> SchemaResult:
+    """Apply changes in order; `next_cluster` and `next_index` are the lowest ids that were never given.
+
+    Raises:
+        InvalidSchemaChange: one of them is not possible; none is applied then.
+    """
+    message = Database()
+    message.CopyFrom(schema.message)
+    changing = _Changing(SchemaResult(message, next_cluster, next_index))
+    for change in changes:
+        changing.apply(change)
+    changing.check()
+    return changing.result
+
+
+def new_database(name: str, database_id: int, *, importing: bool) -> SchemaResult:
+    """Return a new database: OrientDB's own clusters with V and E, or nothing where an import brings them."""
+    message = Database(name=name, id=database_id)
+    message.state = DatabaseState.DATABASE_STATE_IMPORTING if importing else DatabaseState.DATABASE_STATE_ONLINE
+    changing = _Changing(SchemaResult(message, 0, 1))
+    if not importing:
+        for number, cluster in enumerate(("internal", "index", "manindex", "default", "v", "e")):
+            changing.create_cluster(Cluster(id=number, name=cluster))
+        for number, class_name in ((4, "V"), (5, "E")):
+            changing.create_class(ClassDefinition(name=class_name, cluster_ids=[number]))
+    return changing.result
+
+
+class _Changing:
+    def __init__(self, result: SchemaResult) -> None:
+        self.result = result
+        self.message = result.message
+        self.clusters = {cluster.name.lower(): cluster.id for cluster in self.message.clusters}
+        self.ids = set(self.clusters.values())
+        self.classes = {definition.name.lower(): definition for definition in self.message.classes}
+
+    def refuse(self, detail: str) -> InvalidSchemaChange:
+        return InvalidSchemaChange(database=self.message.name, detail=detail)
+
+    def apply(self, change: SchemaChange) -> None:
+        kind = change.WhichOneof("change")
+        if kind is None:
+            raise self.refuse("a change is empty, or of a newer version")
+        getattr(self, kind)(getattr(change, kind))
+
+    # --- clusters
+
+    def create_cluster(self, cluster: Cluster) -> None:
+        name = self._name("cluster", cluster.name)
+        if name.lower() in self.clusters:
+            raise self.refuse(f"there is a cluster `{name}` already")
+        # Id 0 is a real one, but only `internal` has it; for any other name it means that none was given.
+        number = cluster.id if cluster.id or name.lower() == "internal" else self._next_cluster()
+        if number > MAX_CLUSTER_ID:
+            raise self.refuse(f"cluster id {number} is over the limit of {MAX_CLUSTER_ID}")
+        if number in self.ids:
+            raise self.refuse(f"there is a cluster with id {number} already")
+        self.message.clusters.add(id=number, name=name)
+        self.message.clusters.sort(key=lambda found: found.id)
+        self.clusters[name.lower()] = number
+        self.ids.add(number)
+        self.result.created_clusters.append(number)
+        self.result.next_cluster = max(self.result.next_cluster, number + 1)
+
+    def _next_cluster(self) -> int:
+        if self.result.next_cluster <= MAX_CLUSTER_ID:
+            return self.result.next_cluster
+        free = next((number for number in range(1, MAX_CLUSTER_ID + 1) if number not in self.ids), None)
+        if free is None:
+            raise self.refuse(f"it has all of the {MAX_CLUSTER_ID + 1} clusters that are possible")
+        return free
+
+    def drop_cluster(self, name: str) -> None:
+        number = self.clusters.get(name.lower())
+        if number is None:
+            raise self.refuse(f"there is no cluster `{name}`")
+        for definition in self.message.classes:
+            if number in definition.cluster_ids:
+                if len(definition.cluster_ids) == 1:
+                    raise self.refuse(f"cluster `{name}` is the only one of class `{definition.name}`: drop the class")
+                definition.cluster_ids.remove(number)
+                if definition.default_cluster_id == number:
+                    definition.default_cluster_id = definition.cluster_ids[0]
+        self._remove_cluster(number)
+
+    def _remove_cluster(self, number: int) -> None:
+        at = next(i for i, cluster in enumerate(self.message.clusters) if cluster.id == number)
+        del self.clusters[self.message.clusters[at].name.lower()]
+        del self.message.clusters[at]
+        self.ids.discard(number)
+        if number in self.result.created_clusters:
+            self.result.created_clusters.remove(number)
+        else:
+            self.result.dropped_clusters.append(number)
+
+    # --- classes
+
+    def create_class(self, given: ClassDefinition) -> None:
+        name = self._name("class", given.name)
+        if name.lower() in self.classes:
+            raise self.refuse(f"there is a class `{name}` already")
+        definition = ClassDefinition()
+        definition.CopyFrom(given)
+        if definition.abstract:
+            if definition.cluster_ids:
+                raise self.refuse(f"class `{name}` is abstract and cannot have clusters")
+            definition.ClearField("default_cluster_id")
+        else:
+            if not definition.cluster_ids:
+                definition.cluster_ids.append(self._cluster_for(name))
+            self._check_clusters(definition)
+        declared = list(definition.properties)
+        del definition.properties[:]
+        added = self.message.classes.add()
+        added.CopyFrom(definition)
+        for item in declared:
+            self._add_property(added, item)
+        self.message.classes.sort(key=lambda found: found.name)
+        # Sorting moves messages about; references to them do not follow.
+        self.classes = {found.name.lower(): found for found in self.message.classes}
+
+    def _cluster_for(self, class_name: str) -> int:
+        base = name = class_name.lower()
+        number = 0
+        while name in self.clusters:
+            number += 1
+            name = f"{base}_{number}"
+        self.create_cluster(Cluster(name=name))
+        return self.clusters[name]
+
+    def _check_clusters(self, definition: ClassDefinition) -> None:
+        owned = {number: other.name for other in self.message.classes for number in other.cluster_ids}
+        for number in definition.cluster_ids:
+            if number not in self.ids:
+                raise self.refuse(f"class `{definition.name}` names cluster {number}, which does not exist")
+            if number in owned:
+                raise self.refuse(f"cluster {number} belongs to class `{owned[number]}` already")
+        if len(set(definition.cluster_ids)) < len(definition.cluster_ids):
+            raise self.refuse(f"class `{definition.name}` names a cluster twice")
+        if not definition.HasField("default_cluster_id"):
+            definition.default_cluster_id = definition.cluster_ids[0]
+        elif definition.default_cluster_id not in definition.cluster_ids:
+            raise self.refuse(
+                f"the default cluster {definition.default_cluster_id} is none of class `{definition.name}`"
+            )
+
+    def drop_class(self, name: str) -> None:
+        definition = self._class(name)
+        below = [c.name for c in self.message.classes if definition.name.lower() in map(str.lower, c.super_classes)]
+        if below:
+            raise self.refuse(f"class `{definition.name}` has sub-classes: {', '.join(below)}; drop those first")
+        for index in [index.name for index in self.message.indexes if index.class_name == definition.name]:
+            self.drop_index(index)
+        for number in list(definition.cluster_ids):
+            self._remove_cluster(number)
+        self.message.classes.remove(definition)
+        self.classes = {found.name.lower(): found for found in self.message.classes}
+
+    # --- properties
+
+    def create_property(self, change: CreateProperty) -> None:
+        self._add_property(self._class(change.class_name), change.property)
+
+    def _add_property(self, definition: ClassDefinition, given: PropertyDefinition) -> None:
+        name = self._name("property", given.name)
+        if name.startswith("@"):
+            raise self.refuse(f"`{name}` is not a name for a property: `@` begins OrientDB's own")
+        if any(found.name == name for found in definition.properties):
+            raise self.refuse(f"class `{definition.name}` has a property `{name}` already")
+        if given.type.upper() not in PROPERTY_TYPES:
+            raise self.refuse(f"property `{name}`: there is no type `{given.type}`")
+        # Bounds of an import may be in a form that only OrientDB reads: kept for its export, not checked here.
+        if self.message.state == DatabaseState.DATABASE_STATE_ONLINE:
+            problem = bound_problem(given)
+            if problem:
+                raise self.refuse(f"property `{name}`: {problem}")
+        definition.properties.append(given)
+
+    def drop_property(self, change: DropProperty) -> None:
+        definition = self._class(change.class_name)
+        at = next((i for i, found in enumerate(definition.properties) if found.name == change.name), None)
+        if at is None:
+            raise self.refuse(f"class `{definition.name}` has no property `{change.name}`")
+        used = [
+            index.name
+            for index in self.message.indexes
+            if index.class_name == definition.name and any(part.name == change.name for part in index.fields)
+        ]
+        if used:
+            raise self.refuse(f"property `{change.name}` is used by the indexes {', '.join(used)}; drop those first")
+        del definition.properties[at]
+
+    # --- indexes
+
+    def create_index(self, given: IndexDefinition) -> None:
+        name = self._name("index", given.name)
+        if any(found.name == name for found in self.message.indexes):
+            raise self.refuse(f"there is an index `{name}` already")
+        index = IndexDefinition()
+        index.CopyFrom(given)
+        base = index.type.upper().removesuffix("_HASH_INDEX")
+        lucene = index.algorithm.upper() == "LUCENE"
+        index.maintained = base in _MAINTAINED and bool(index.class_name) and bool(index.fields) and not lucene
+        if index.class_name:
+            index.class_name = self._class(index.class_name).name
+        if index.maintained:
+            for part in index.fields:
+                self._complete(index, part)
+        elif self.message.state == DatabaseState.DATABASE_STATE_ONLINE:
+            raise self.refuse(f"an index of type `{index.type}` without a class and fields cannot be kept up to date")
+        index.id = self.result.next_index
+        self.result.next_index += 1
+        self.message.indexes.append(index)
+        self.message.indexes.sort(key=lambda found: found.name)
+        self.result.created_indexes.append(index.id)
+
+    def _complete(self, index: IndexDefinition, part: IndexField) -> None:
+        """Fill in from the property what the definition leaves open."""
+        declared = self._declared(index.class_name, part.name)
+        kind = declared.type.upper() if declared else ""
+        if part.by == IndexField.BY_UNSPECIFIED:
+            part.by = IndexField.BY_VALUE
+            if kind in _COLLECTIONS:
+                part.by = IndexField.BY_ITEM
+            elif kind in _MAPS:
+                part.by = IndexField.BY_MAP_KEY
+        if not part.key_type:
+            part.key_type = kind
+            if part.by == IndexField.BY_MAP_KEY:
+                part.key_type = "STRING"
+            elif part.by == IndexField.BY_ITEM and declared:
+                part.key_type = "LINK" if kind in _LINKS else declared.linked_type
+        part.key_type = part.key_type.upper()
+        if part.key_type not in KEY_TYPES:
+            part.key_type = "ANY"
+        if not part.collate:
+            part.collate = (declared.collate if declared else "") or "default"
+
+    def _declared(self, class_name: str, name: str) -> PropertyDefinition | None:
+        seen: set[str] = set()
+        level = [class_name.lower()]
+        while level:
+            current = level.pop(0)
+            definition = self.classes.get(current)
+            if definition is None or current in seen:
+                continue
+            seen.add(current)
+            for declared in definition.properties:
+                if declared.name == name:
+                    return declared
+            level.extend(map(str.lower, definition.super_classes))
+        return None
+
+    def drop_index(self, name: str) -> None:
+        at = next((i for i, found in enumerate(self.message.indexes) if found.name == name), None)
+        if at is None:
+            raise self.refuse(f"there is no index `{name}`")
+        number = self.message.indexes[at].id
+        del self.message.indexes[at]
+        if number in self.result.created_indexes:
+            self.result.created_indexes.remove(number)
+        else:
+            self.result.dropped_indexes.append(number)
+
+    # --- the rest
+
+    def preserve(self, change: PreserveSection) -> None:
+        if change.json:
+            self.message.preserved[change.section] = change.json
+        elif change.section in self.message.preserved:
+            del self.message.preserved[change.section]
+
+    def check(self) -> None:
+        """Check what may be right only after the last change: an export lists a class before its super-class."""
+        for definition in self.message.classes:
+            for i, parent in enumerate(definition.super_classes):
+                found = self.classes.get(parent.lower())
+                if found is None:
+                    raise self.refuse(
+                        f"class `{definition.name}` names the super-class `{parent}`, which does not exist"
+                    )
+                definition.super_classes[i] = found.name
+        state: dict[str, int] = {}
+        for name in self.classes:
+            self._check_cycle(name, state)
+
+    def _check_cycle(self, name: str, state: dict[str, int]) -> None:
+        # An explicit stack: a chain of super-classes may be longer than the interpreter's.
+        stack = [(name, False)]
+        while stack:
+            current, leaving = stack.pop()
+            if leaving:
+                state[current] = 2
+                continue
+            if state.get(current) == 2:
+                continue
+            state[current] = 1
+            stack.append((current, True))
+            for parent in map(str.lower, self.classes[current].super_classes):
+                if state.get(parent) == 1:
+                    raise self.refuse(f"class `{self.classes[current].name}` would be its own super-class")
+                stack.append((parent, False))
+
+    def _class(self, name: str) -> ClassDefinition:
+        found = self.classes.get(name.lower())
+        if found is None:
+            raise UnknownClass(class_name=name, database=self.message.name)
+        return found
+
+    def _name(self, what: str, name: str) -> str:
+        if not name or len(name.encode()) > _NAME_BYTES or name != name.strip() or not name.isprintable():
+            raise self.refuse(f"`{name}` is not a name for a {what}")
+        return name

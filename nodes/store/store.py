@@ -1,0 +1,195 @@
+"""The store of a node: which RocksDB directory is current, and the pinned state that readers share.
+
+`<directory>/CURRENT` names the directory in use. A state received from the leader is opened beside it and takes
+effect when CURRENT is replaced, so a crash leaves the old one or the new one, and open views finish on the old one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rocksdict import Snapshot
+
+from nodes.store import fsync
+from nodes.store.engine import Batch, Engine
+from nodes.store.state import StoreState, load_state
+from nodes.store.view import StoreView
+from quiesce.errors import DamagedStore, DiskFailed, StoreClosed
+
+_CURRENT = "CURRENT"
+_FIRST = "store-1"
+
+
+class _Generation:
+    """One RocksDB directory and how many views read it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.views = 0
+        self.retired = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    generation: _Generation
+    snapshots: Mapping[str, Snapshot]
+    state: StoreState
+
+
+class Store:
+    """A store; opened, or made where the directory is empty.
+
+    Written by one thread, the applier; read by any number through views, which wait for nothing.
+
+    Raises:
+        DirectoryInUse: another process has it open.
+        DamagedStore: what is there is not a store, or is damaged.
+        DiskFailed: the disk answers with an error.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._lock = threading.Lock()
+        name = _current_name(directory)
+        _remove_others(directory, name)
+        generation = _Generation(Engine(directory / name))
+        self.state = load_state(generation.engine)
+        self._publish(generation, self.state)
+
+    @property
+    def engine(self) -> Engine:
+        """The RocksDB directory in use; for the applier."""
+        return self._published.generation.engine
+
+    def view(self) -> StoreView:
+        """Pin the last published state for reading; to be closed, or used in a `with`.
+
+        Raises:
+            StoreClosed: it is.
+        """
+        with self._lock:
+            published = self._published
+            if published.generation.retired:
+                raise StoreClosed
+            published.generation.views += 1
+        engine = published.generation.engine
+        release = _Release(self, published.generation)
+        return StoreView(published.snapshots, published.state, engine.directory, release)
+
+    def commit(self, batch: Batch, state: StoreState, *, publish: bool = True) -> None:
+        """Write a batch that makes `state`; readers see it at once, unless it is the middle of something."""
+        self.engine.write(batch)
+        self.state = state
+        if publish:
+            self._publish(self._published.generation, state)
+
+    def checkpoint(self, directory: Path) -> None:
+        """Make `directory`, which must not exist, a copy by hard links; call it between commits only.
+
+        Raises:
+            DiskFailed: the disk answers with an error, or is full; nothing is left under that name.
+        """
+        part = directory.with_name(f".{directory.name}.part")
+        fsync.remove_tree(part)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        self.engine.checkpoint(part)
+        try:
+            part.rename(directory)
+        except OSError as error:
+            raise DiskFailed(operation="renaming", path=part, detail=error.strerror) from error
+        fsync.sync_directory(directory.parent)
+
+    def replace(self, directory: Path) -> None:
+        """Take over a checkpoint: `directory` is moved in and becomes the state; the old one goes with its last view.
+
+        Raises:
+            DamagedStore: it is not a checkpoint; the old state stays.
+        """
+        old = self._published.generation
+        number = int(old.engine.directory.name.removeprefix("store-")) + 1
+        moved = self.directory / f"store-{number}"
+        fsync.remove_tree(moved)
+        if not (directory / "CURRENT").exists():
+            raise DamagedStore(path=directory, detail="it holds no store")
+        fsync.sync_tree(directory)
+        try:
+            shutil.move(directory, moved)
+        except OSError as error:
+            raise DiskFailed(operation="moving", path=directory, detail=error.strerror) from error
+        fsync.sync_tree(moved)
+        fsync.sync_directory(self.directory)
+        generation = _Generation(Engine(moved))
+        state = load_state(generation.engine)
+        fsync.write_durably(self.directory / _CURRENT, moved.name.encode())
+        self.state = state
+        self._publish(generation, state)
+        self._retire(old, remove=True)
+
+    def close(self) -> None:
+        """Make everything durable and end; open views may finish."""
+        with self._lock:
+            generation = self._published.generation
+            if generation.retired:
+                return
+        generation.engine.sync()
+        self._retire(generation, remove=False)
+
+    def _publish(self, generation: _Generation, state: StoreState) -> None:
+        # Taken by the only writer between two writes, so the snapshots of all column families are of one state.
+        published = _Published(generation, generation.engine.snapshots(), state)
+        with self._lock:
+            self._published = published
+
+    def _retire(self, generation: _Generation, *, remove: bool) -> None:
+        with self._lock:
+            generation.retired = True
+            if self._published.generation is generation:
+                self._published = _Published(generation, {}, self._published.state)
+            unused = generation.views == 0
+        generation.engine.close()
+        if remove and unused:
+            fsync.remove_tree(generation.engine.directory)
+
+    def released(self, generation: _Generation) -> None:
+        """Count a view out; the last one of a replaced directory removes it."""
+        with self._lock:
+            generation.views -= 1
+            remove = generation.retired and generation.views == 0 and generation is not self._published.generation
+        if remove:
+            fsync.remove_tree(generation.engine.directory)
+
+
+@dataclass(frozen=True, slots=True)
+class _Release:
+    store: Store
+    generation: _Generation
+
+    def __call__(self) -> None:
+        self.store.released(self.generation)
+
+
+def _current_name(directory: Path) -> str:
+    directory.mkdir(parents=True, exist_ok=True)
+    current = directory / _CURRENT
+    if not current.exists():
+        if any(entry.is_dir() and entry.name != _FIRST for entry in directory.iterdir()):
+            raise DamagedStore(path=directory, detail=f"{_CURRENT} is missing")
+        fsync.write_durably(current, _FIRST.encode())
+    name = current.read_text().strip()
+    if os.sep in name or not name.startswith("store-"):
+        raise DamagedStore(path=current, detail=f"it names `{name}`")
+    if name != _FIRST and not (directory / name).is_dir():
+        raise DamagedStore(path=directory, detail=f"{name} is missing")
+    return name
+
+
+def _remove_others(directory: Path, name: str) -> None:
+    """Remove what a crash in the middle of `replace` left."""
+    for entry in directory.iterdir():
+        if entry.is_dir() and entry.name != name:
+            fsync.remove_tree(entry)

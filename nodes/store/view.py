@@ -1,0 +1,235 @@
+"""Reading one pinned state of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from rocksdict import Snapshot
+
+from nodes.store import keys, lookup
+from nodes.store.engine import INDEXES, META, RECORDS, point, scan
+from nodes.store.index_entries import plan_index
+from nodes.store.schema import DatabaseSchema
+from nodes.store.state import StoreState
+from quiesce.errors import DatabaseImporting, StoreClosed, UnknownDatabase
+from quiesce.v1.database_pb2 import Database
+from quiesce.v1.node_pb2 import RotationLease
+from quiesce.v1.record_pb2 import IndexEntry, LookupMatch, Record, RecordId
+
+# A batch of a scan ends here too, so that it fits a message whatever the size of its records.
+BATCH_BYTES = 1 << 20
+
+
+class StoreView:
+    """Consistent over everything in the store: records, indexes, schema, lease, all of the index `applied`.
+
+    Every method raises UnknownDatabase for a name that is not there, DatabaseImporting for the records of one that is
+    being filled, and DamagedStore where a checksum does not match.
+    """
+
+    def __init__(
+        self, snapshots: Mapping[str, Snapshot], state: StoreState, directory: Path, release: Callable[[], None]
+    ) -> None:
+        self._snapshots: Mapping[str, Snapshot] | None = snapshots
+        self._state = state
+        self._directory = directory
+        self._release = release
+
+    def __enter__(self) -> StoreView:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the state; a scan that is under way ends with an error."""
+        if self._snapshots is not None:
+            self._snapshots = None
+            self._release()
+
+    @property
+    def applied(self) -> tuple[int, int]:
+        """Index and term of the last log entry whose effects are seen."""
+        return self._state.applied
+
+    def log_time_ms(self) -> int:
+        """Return the log's time."""
+        return self._state.log_time_ms
+
+    def lease(self) -> RotationLease | None:
+        """Return the rotation lease, if one is held."""
+        return self._state.lease
+
+    # --- databases
+
+    def databases(self) -> list[Database]:
+        """Return all databases by name, `system` and those being imported among them, with their counts."""
+        return [self._counted(schema) for _, schema in sorted(self._state.databases.items())]
+
+    def database(self, name: str) -> Database:
+        """Return a database with the counts of its clusters."""
+        return self._counted(self.schema(name))
+
+    def schema(self, name: str) -> DatabaseSchema:
+        """Return a database's decoded schema; not to be changed."""
+        found = self._state.databases.get(name)
+        if found is None:
+            raise UnknownDatabase(database=name)
+        return found
+
+    def class_clusters(self, database: str, class_name: str) -> list[int]:
+        """Return the clusters of a class and its sub-classes, ascending.
+
+        Raises:
+            UnknownClass: there is none of that name.
+        """
+        return self._readable(database).class_clusters(class_name)
+
+    # --- records
+
+    def get(self, database: str, ids: Iterable[RecordId]) -> tuple[list[Record], list[RecordId]]:
+        """Return the records of ids, in order, and the ids that have none."""
+        schema = self._readable(database)
+        snapshot = self._family(RECORDS)
+        records: list[Record] = []
+        missing: list[RecordId] = []
+        for rid in ids:
+            value = None
+            if rid.cluster <= keys.MAX_CLUSTER_ID:
+                value = point(snapshot, keys.RECORD.pack(schema.id, rid.cluster, rid.position), self._directory)
+            if value is None:
+                missing.append(rid)
+            else:
+                records.append(_record(rid.cluster, rid.position, value))
+        return records, missing
+
+    def scan_cluster(
+        self, database: str, cluster: int, after: int | None = None, batch: int = 1000
+    ) -> Iterator[list[Record]]:
+        """Yield a cluster's records by position, behind `after`, in lists of at most `batch` or about 1 MiB.
+
+        Raises:
+            UnknownRecordCluster: there is none of that id.
+        """
+        schema = self._readable(database)
+        schema.cluster(cluster)
+        begin, end = keys.cluster_range(schema.id, cluster)
+        if after is not None:
+            begin = keys.RECORD.pack(schema.id, cluster, min(after + 1, keys.MAX_POSITION))
+        return self._batches(self._scan(RECORDS, begin, end), batch)
+
+    def _batches(self, rows: Iterator[tuple[bytes, bytes]], batch: int) -> Iterator[list[Record]]:
+        found: list[Record] = []
+        size = 0
+        unpack = keys.RECORD.unpack
+        for key, value in rows:
+            _, cluster, position = unpack(key)
+            found.append(_record(cluster, position, value))
+            size += len(value)
+            if len(found) >= batch or size >= BATCH_BYTES:
+                yield found
+                found, size = [], 0
+        if found:
+            yield found
+
+    # --- indexes
+
+    def lookup(self, database: str, index_name: str, keys_json: Sequence[bytes], limit: int) -> list[LookupMatch]:
+        """Return the records of each key, at most `limit` a key; a key is a JSON array of one value a field.
+
+        Raises:
+            UnknownIndex, IndexNotMaintained: the index cannot be asked.
+            InvalidRequest: a key is not such an array, or its values do not fit the index.
+        """
+        schema = self._readable(database)
+        plan = plan_index(schema.id, schema.index(index_name))
+        matches = []
+        for text in keys_json:
+            key = lookup.key_of(plan, text)
+            ids = self._ids(plan.unique, key, limit + 1)
+            records, _ = self.get(database, ids[:limit])
+            matches.append(LookupMatch(records=records, truncated=len(ids) > limit))
+        return matches
+
+    def _ids(self, unique: bool, key: bytes, most: int) -> list[RecordId]:
+        if unique:
+            value = point(self._family(INDEXES), key, self._directory)
+            return [] if value is None else [_rid(value)]
+        found = []
+        for entry, _ in self._scan(INDEXES, key, keys.after(key)):
+            found.append(_rid(entry[-keys.ENTRY_RID.size :]))
+            if len(found) >= most:
+                break
+        return found
+
+    def scan_index(self, database: str, index_name: str, batch: int = 1000) -> Iterator[list[IndexEntry]]:
+        """Yield the entries of an index in key order, in lists of at most `batch`.
+
+        Raises:
+            UnknownIndex, IndexNotMaintained: the index cannot be asked.
+        """
+        schema = self._readable(database)
+        plan = plan_index(schema.id, schema.index(index_name))
+        rows = self._scan(INDEXES, plan.prefix, keys.after(plan.prefix))
+        return self._entry_batches(rows, plan.unique, len(plan.prefix), batch)
+
+    def _entry_batches(
+        self, rows: Iterator[tuple[bytes, bytes]], unique: bool, prefix: int, batch: int
+    ) -> Iterator[list[IndexEntry]]:
+        found: list[IndexEntry] = []
+        tail = keys.ENTRY_RID.size
+        for key, value in rows:
+            if unique:
+                found.append(IndexEntry(key=key[prefix:], id=_rid(value)))
+            else:
+                found.append(IndexEntry(key=key[prefix:-tail], id=_rid(key[-tail:])))
+            if len(found) >= batch:
+                yield found
+                found = []
+        if found:
+            yield found
+
+    # --- below
+
+    def _readable(self, name: str) -> DatabaseSchema:
+        schema = self.schema(name)
+        if schema.importing:
+            raise DatabaseImporting(database=name)
+        return schema
+
+    def _counted(self, schema: DatabaseSchema) -> Database:
+        message = Database()
+        message.CopyFrom(schema.message)
+        begin, end = keys.counters_range(schema.id)
+        by_id = {cluster.id: cluster for cluster in message.clusters}
+        for key, value in self._scan(META, begin, end):
+            # A dropped cluster's counters stay, so that its positions are never used again.
+            cluster = by_id.get(keys.counters_of(key)[1])
+            if cluster is not None:
+                cluster.next_position, cluster.records = keys.COUNTERS_VALUE.unpack(value)
+        return message
+
+    def _family(self, name: str) -> Snapshot:
+        if self._snapshots is None:
+            raise StoreClosed
+        return self._snapshots[name]
+
+    def _scan(self, family: str, begin: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        for entry in scan(self._family(family), begin, end, self._directory):
+            if self._snapshots is None:
+                raise StoreClosed
+            yield entry
+
+
+def _record(cluster: int, position: int, value: bytes) -> Record:
+    version, kind, body = keys.split_record(value)
+    return Record(cluster=cluster, position=position, version=version, kind=kind, body=body)  # type: ignore[arg-type]
+
+
+def _rid(raw: bytes) -> RecordId:
+    cluster, position = keys.ENTRY_RID.unpack(raw)
+    return RecordId(cluster=cluster, position=position)
