@@ -107,7 +107,7 @@ def hammer(client: Client, count: int = 4) -> list[Writer]:
 def check_all(writers: list[Writer], found: dict[RID, tuple[int, bytes]]) -> None:
     """End the writers, and check what each was told."""
     numbers = [body for _, body in found.values() if b'"Person' in body]
-    assert len(numbers) == len(set(_number(body) for body in numbers)), "a write was applied twice"
+    assert len(numbers) == len({_number(body) for body in numbers}), "a write was applied twice"
     for writer in writers:
         assert writer.acknowledged, "the writer was never answered: the test shows nothing"
         writer.check(found)
