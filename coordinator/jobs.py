@@ -27,6 +27,7 @@ log = structlog.get_logger()
 LEAST_LEASE_MS = 3_000
 GREATEST_LEASE_MS = 24 * 3_600_000
 RECOVER_PAUSE_S = 1.0
+READY_S = 5.0
 # A caller that sees the end of a job should also find it in the list; but not at any price.
 FLUSH_S = 5.0
 
@@ -126,6 +127,7 @@ class Jobs:
             InvalidRequest: the lease is too short or too long.
         """
         policy = self._policy_for(wanted)
+        await self._wait_ready()
         self._check_free()
         job_id = self._identifiers.job()
         self._starting = job_id
@@ -144,12 +146,24 @@ class Jobs:
             raise InvalidRequest(detail=detail)
         return replace(self._policy, lease_ms=lease_ms)
 
+    async def _wait_ready(self) -> None:
+        """Wait a moment for the cluster: both may have been started together."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(READY_S):
+                await self.ready.wait()
+        why = self._why_not_ready
+        if self._stopping:
+            detail = "the coordinator is being stopped"
+        elif self.ready.is_set():
+            return
+        elif why is None:
+            detail = "the coordinator is starting"
+        else:
+            # The inner one's address and question would only say the same twice.
+            detail = why.fields.get("detail", why.message())
+        raise Unavailable(addresses=self._addresses, seconds=f"{READY_S:g}", detail=detail)
+
     def _check_free(self) -> None:
-        if self._stopping or not self.ready.is_set():
-            detail = self._why_not_ready.message() if self._why_not_ready else "the coordinator is starting"
-            if self._stopping:
-                detail = "the coordinator is being stopped"
-            raise Unavailable(addresses=self._addresses, seconds=0, detail=detail)
         if self._starting or self._running is not None:
             record = self._running.record if self._running is not None else None
             raise RotationHeld(
