@@ -13,6 +13,7 @@ from quiesce.errors import QuiesceError
 from quiesce.orientdb import layout
 from quiesce.orientdb.escapes import ascii_json, quoted
 from quiesce.orientdb.export_file import DEFAULT_LEVEL, ExportFile
+from quiesce.orientdb.record_text import LARGEST_CLUSTER
 from quiesce.v1.database_pb2 import Database
 from quiesce.v1.record_pb2 import Record, RecordKind, ScanResponse
 
@@ -142,8 +143,7 @@ class _Writer:
         for record in records:
             cluster = record.cluster
             if cluster != self._cluster:
-                self._end_cluster()
-                self._cluster = cluster
+                self._end_clusters(cluster)
             self._counts[cluster] = self._counts.get(cluster, 0) + 1
         self._records += len(records)
         self._progress.advanced(self._records)
@@ -152,7 +152,7 @@ class _Writer:
         self._database = database = message.database
         self._index = message.index
         self._flat = layout.flat_records(database)
-        self._names = {one.id: one.name for one in database.clusters}
+        self._names = {one.id: one.name for one in sorted(database.clusters, key=lambda one: one.id)}
         self._progress.started(database, sum(one.records for one in database.clusters))
         self._file.write(layout.opening(database))
         self._file.write(self._joined(list(layout.STUBS.values())))
@@ -170,13 +170,15 @@ class _Writer:
             return joined
         return self._separator + joined
 
-    def _end_cluster(self) -> None:
-        if self._cluster >= 0:
-            name = self._names.get(self._cluster, str(self._cluster))
-            self._progress.cluster_done(name, self._counts[self._cluster])
+    def _end_clusters(self, following: int) -> None:
+        """Tell of the cluster that ended, and of those without records in front of the one that follows."""
+        for cluster, name in self._names.items():
+            if self._cluster <= cluster < following:
+                self._progress.cluster_done(name, self._counts.get(cluster, 0))
+        self._cluster = following
 
     def end(self, name: str, path: Path) -> ExportReport:
-        self._end_cluster()
+        self._end_clusters(LARGEST_CLUSTER + 1)
         database = self._database or Database(name=name)
         self._file.write(layout.closing(database))
         return ExportReport(

@@ -121,7 +121,7 @@ async def test_progress_and_report(cluster: ClusterInMemory, tmp_path: Path) -> 
 
     small(cluster, 150)
     report = await export_database(cluster, "small", tmp_path / "x.gz", progress=Lines())
-    assert seen == [("small", 150), 100, 150, ("some", 150)]
+    assert seen == [("small", 150), ("internal", 0), 100, 150, ("some", 150)]
     assert (report.index, report.records, report.clusters) == (7, 150, {"some": 150})
     assert report.bytes_out == (tmp_path / "x.gz").stat().st_size
 
