@@ -31,6 +31,6 @@ def _texts() -> list[bytes]:
 
 _WORDS = (
     "alder amber anchor autumn barley basin beacon birch bramble bridge canyon cedar chalk cinder clover copper coral "
-    "cotton crater current delta dune ember fathom fennel ferry flint forest garnet glacier granite gravel grove harbor "
-    "hazel heather hollow indigo island ivory juniper lagoon lantern larch linen lowland maple marble marsh meadow mesa"
+    "cotton crater current delta dune ember fathom fennel ferry flint forest garnet glacier granite gravel grove "
+    "harbor hazel heather hollow indigo island ivory juniper lagoon lantern larch linen maple marble marsh meadow"
 )

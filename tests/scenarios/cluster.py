@@ -8,6 +8,7 @@ import socket
 import time
 import uuid
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -110,10 +111,10 @@ class Cluster:
             self.wait_until_serving()
 
     def stop(self) -> None:
-        """End everything, the coordinator first."""
-        for daemon in [self.coordinator, *self.nodes.values()]:
-            if daemon.running:
-                daemon.stop()
+        """Ask everything to end, the coordinator first, the nodes at once."""
+        self.coordinator.stop()
+        with ThreadPoolExecutor(len(self.nodes)) as pool:
+            list(pool.map(Daemon.stop, self.nodes.values()))
 
     def kill(self) -> None:
         """Kill -9 of every process at once."""

@@ -69,8 +69,8 @@ class Daemon:
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
 
-    def stop(self, timeout_s: float = 20) -> int:
-        """Ask it to end, and return its exit code; kill it if it does not."""
+    def stop(self, timeout_s: float = 20) -> int | None:
+        """Ask it to end, and return its exit code; kill it if it does not. None where it was never started."""
         if self.running:
             os.kill(self.pid, signal.SIGCONT)
             os.kill(self.pid, signal.SIGTERM)
@@ -78,7 +78,6 @@ class Daemon:
                 self.wait(timeout_s)
             except subprocess.TimeoutExpired:
                 self.kill()
-        assert self.exit_code is not None
         return self.exit_code
 
     def wait(self, timeout_s: float) -> int:
