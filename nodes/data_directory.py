@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
@@ -17,7 +16,7 @@ from quiesce.v1 import node_pb2
 _LOCK = "lock"
 _UNFINISHED = "bootstrap.unfinished"
 # What a bootstrap or a restore makes and may throw away again when it begins anew.
-_MADE = ("raft", "store", "checkpoints", FILE_NAME + ".part")
+_MADE = ("raft", "store", "checkpoints", "mark", "mark.part", FILE_NAME + ".part")
 # A file system's own entry at a mount point.
 _NOT_OURS = ("lost+found",)
 
@@ -30,6 +29,7 @@ class DataDirectory:
         self.raft = path / "raft"
         self.store = path / "store"
         self.checkpoints = path / "checkpoints"
+        self._mark = path / "mark"
         self._lock: int | None = None
 
     def lock(self) -> None:
@@ -94,48 +94,31 @@ class DataDirectory:
         except FileNotFoundError:
             return []
 
-    def remove_checkpoints(self, obsolete: Callable[[int], bool]) -> list[int]:
-        """Remove the checkpoints, whole or half-made, whose epoch is obsolete; return those epochs."""
-        removed = set()
-        try:
-            entries = list(self.checkpoints.iterdir())
-        except FileNotFoundError:
-            return []
-        for entry in entries:
-            # "<epoch>.…" belongs to <epoch>: the checkpoint in the making, or its mark.
-            epoch = entry.name.partition(".")[0]
-            if epoch.isdigit() and obsolete(int(epoch)):
-                if entry.is_dir():
-                    shutil.rmtree(entry, ignore_errors=True)
-                else:
-                    entry.unlink(missing_ok=True)
-                removed.add(int(epoch))
-        return sorted(removed)
+    def remove_checkpoint(self, epoch: int) -> None:
+        """Remove the checkpoint of an epoch, if it is here; those of leases that ended the state itself removes."""
+        shutil.rmtree(self.checkpoints / str(epoch), ignore_errors=True)
 
     def checkpoint(self, epoch: int) -> tuple[Path, node_pb2.Mark] | None:
-        """Return the checkpoint of an epoch and its mark, or None where it is not here, or not whole."""
+        """Return the checkpoint of an epoch and its mark, or None where it is not here."""
         path = self.checkpoints / str(epoch)
         try:
-            mark = node_pb2.Mark.FromString(self._mark(epoch).read_bytes())
+            mark = node_pb2.Mark.FromString(self._mark.read_bytes())
         except (OSError, DecodeError):
             return None
         return (path, mark) if path.is_dir() and mark.epoch == epoch else None
 
-    def note_mark(self, epoch: int, mark: node_pb2.Mark) -> None:
-        """Write the mark of a checkpoint that has just been taken beside it; any thread.
+    def note_mark(self, mark: node_pb2.Mark) -> None:
+        """Write down the mark of the checkpoint that has just been taken; any thread.
 
         Raises:
             DiskFailed: the disk refused.
         """
-        path, part = self._mark(epoch), self.checkpoints / f"{epoch}.mark.part"
+        part = self._mark.with_suffix(".part")
         try:
             with part.open("wb") as file:
                 file.write(mark.SerializeToString())
                 file.flush()
                 os.fsync(file.fileno())
-            part.replace(path)
+            part.replace(self._mark)
         except OSError as error:
-            raise DiskFailed(operation="write", path=path, detail=str(error)) from error
-
-    def _mark(self, epoch: int) -> Path:
-        return self.checkpoints / f"{epoch}.mark"
+            raise DiskFailed(operation="write", path=self._mark, detail=str(error)) from error

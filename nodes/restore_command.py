@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 
 import click
 
-from nodes.members import format_members, parse_address, parse_members
+from nodes.members import format_members, parse_members
 from quiesce.cli.options import TIMEOUT_S
 from quiesce.cli.output import Output, Progress, pass_output
 from quiesce.errors import InvalidConfiguration
 from quiesce.v1.node_pb2 import RestoreProgress
-
-_GREATEST_PORT = 65_535
 
 
 @click.command()
@@ -22,8 +19,13 @@ _GREATEST_PORT = 65_535
 @click.option("--data", type=click.Path(path_type=Path), help="New directory; `quiesce up --data` starts it.")
 @click.option("--nodes", "count", type=click.IntRange(1, 9), default=3, show_default=True, help="With --data.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="With --data: where the nodes will listen.")
-@click.option("--first-port", type=click.IntRange(1, _GREATEST_PORT), default=7101, show_default=True)
-@click.option("--coordinator-port", type=click.IntRange(1, _GREATEST_PORT), help="Default: --first-port less 1.")
+@click.option(
+    "--first-port",
+    type=click.IntRange(1, 65_525),
+    default=7100,
+    show_default=True,
+    help="With --data: the coordinator's port; the nodes' follow it.",
+)
 @click.option("--coordinator", metavar="HOST:PORT", envvar="QUIESCE_COORDINATOR", help="With --member.")
 @click.option("--member", "members", multiple=True, metavar="ID=HOST:PORT", help="A node started to be restored.")
 @pass_output
@@ -35,7 +37,6 @@ def restore(
     count: int,
     host: str,
     first_port: int,
-    coordinator_port: int | None,
     coordinator: str | None,
     members: tuple[str, ...],
 ) -> None:
@@ -49,24 +50,11 @@ def restore(
     if data is not None:
         if repository is None:
             raise click.UsageError("--data needs --repository: no coordinator is asked")
-        port = first_port - 1 if coordinator_port is None else coordinator_port
-        if first_port + count - 1 > _GREATEST_PORT or not port:
-            raise click.UsageError(f"{count} nodes from port {first_port} on, and a coordinator, do not find ports")
-        if first_port <= port < first_port + count:
-            raise click.UsageError(f"--coordinator-port {port} is that of a node")
-        addresses = {number: _address(host, first_port + number - 1) for number in range(1, count + 1)}
-        _restore_here(output, snapshot_id, repository, data, addresses, _address(host, port))
+        _restore_here(output, snapshot_id, repository, data.expanduser().absolute(), count, host, first_port)
     else:
         if coordinator is None:
             raise click.UsageError("--member needs --coordinator")
         _restore_there(output, snapshot_id, repository or "", coordinator, _members(members))
-
-
-def _address(host: str, port: int) -> str:
-    try:
-        return parse_address("--host", f"{host}:{port}")
-    except InvalidConfiguration as error:
-        raise click.UsageError(error.fields["detail"]) from error
 
 
 def _members(members: tuple[str, ...]) -> dict[int, str]:
@@ -77,32 +65,35 @@ def _members(members: tuple[str, ...]) -> dict[int, str]:
 
 
 def _restore_here(
-    output: Output, snapshot_id: str, repository: str, data: Path, members: dict[int, str], coordinator: str
+    output: Output, snapshot_id: str, repository: str, data: Path, count: int, host: str, first_port: int
 ) -> None:
     from nodes.restore import restore_cluster
+    from quiesce.cli.up.layout import new_layout
     from quiesce.repository import open_repository
 
     opened = open_repository(repository)
-    cluster_id = uuid.uuid4().hex
+    # Its own snapshots go to a repository of its own: what is restored may be the last good copy.
+    layout = new_layout(data, host=host, first_port=first_port, nodes=count, repository="")
     with output.progress("Restore", unit="pages") as bar:
 
         def advance(progress: RestoreProgress) -> None:
             bar.update(progress.pages_done, progress.pages_total, records=progress.records)
 
-        report = restore_cluster(data.absolute(), opened, snapshot_id, cluster_id, members, coordinator, advance)
+        report = restore_cluster(data, opened, snapshot_id, layout, advance)
     facts = {
         "snapshot_id": report.manifest.snapshot_id,
         "content_id": report.manifest.content_id,
-        "cluster_id": cluster_id,
+        "cluster_id": layout.cluster_id,
         "index": report.index,
         "term": report.term,
         "records": report.records,
         "data": str(data),
-        "members": {str(node): address for node, address in members.items()},
+        "members": {str(node): address for node, address in layout.members.items()},
+        "coordinator": layout.coordinator,
     }
     text = (
         f"Restored snapshot {report.manifest.snapshot_id}: {report.records:,} records, read back and equal to it.\n"
-        f"Cluster {cluster_id} of {len(members)} nodes lies in {data}. Start it: quiesce up --data {data}"
+        f"Cluster {layout.cluster_id} of {count} nodes lies in {data}. Start it: quiesce up --data {data}"
     )
     output.result(facts, text)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 
@@ -42,7 +43,8 @@ async def await_restore(
     await server.start(["quiesce.v1.Node"])
     _log.info("waiting for a snapshot to be restored", address=server.address)
     stopped = asyncio.ensure_future(stop.wait())
-    await asyncio.wait([stopped, service.restored], return_when=asyncio.FIRST_COMPLETED)
+    ends: list[asyncio.Future[Any]] = [stopped, service.restored]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
     await server.stop(_GRACE_S)
     if not service.restored.done():

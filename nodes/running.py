@@ -52,8 +52,8 @@ class RunningNode:
         self._identity = identity
         self._server = server
         self._threads = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read")
-        self._state = ReplicatedState(data.store, identity.node_id)
-        self._state.on_checkpoint = data.note_mark
+        self._state = ReplicatedState(data.path, identity.node_id)
+        self._state.on_checkpoint = lambda _, mark: data.note_mark(mark)
         self._consensus = Consensus(
             node_id=identity.node_id,
             cluster_id=identity.cluster_id,
@@ -90,7 +90,6 @@ class RunningNode:
             state=self._state,
             proposals=proposals,
             clock=clock,
-            data=data,
             set_health=self._set_health,
             on_epoch=self._snapshots.lease_changed,
         )

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from nodes.consensus import Consensus
-from nodes.data_directory import DataDirectory
 from nodes.proposals import Proposals
 from nodes.rotation.admission import Voter
 from nodes.rotation.gate import CaughtUp, Effect, Event, Gate, LeaseEnded, LeaseTaken, Stopping, Tick
@@ -46,7 +45,6 @@ class Rotation:
         state: ReplicatedState,
         proposals: Proposals,
         clock: LogClock,
-        data: DataDirectory,
         set_health: Callable[[bool], Awaitable[None]],
         on_epoch: Callable[[int | None], Awaitable[None]],
     ) -> None:
@@ -58,23 +56,24 @@ class Rotation:
         self._state = state
         self._proposals = proposals
         self._clock = clock
-        self._data = data
         self._set_health = set_health
         self._on_epoch = on_epoch
         self._wake = asyncio.Event()
         self._tasks: asyncio.TaskGroup
         self._catching_up: asyncio.Task[None] | None = None
         self._epoch: int | None = None
-        self._greatest_epoch = 0
 
     async def run(self) -> None:
         """Watch, step the gate, and lead when it is this node's turn; ends only by cancellation or a bug."""
         loop = asyncio.get_running_loop()
-        self._state.on_lease_changed = lambda _: loop.call_soon_threadsafe(self._wake.set)
+
+        def wake(_: node_pb2.RotationLease | None) -> None:
+            loop.call_soon_threadsafe(self._wake.set)
+
+        self._state.on_lease_changed = wake
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             self.look()
-            self._clean_at_start()
             self._carry_out([Effect.CATCH_UP])
             tasks.create_task(self._watch())
             tasks.create_task(self._keep_log_time())
@@ -126,7 +125,6 @@ class Rotation:
             if self._epoch != told:
                 told = self._epoch
                 await self._on_epoch(told)
-                await asyncio.to_thread(self._data.remove_checkpoints, self._obsolete(told))
             try:
                 await asyncio.wait_for(self._wake.wait(), _LOOK_S)
             except TimeoutError:
@@ -145,23 +143,12 @@ class Rotation:
         self._epoch = epoch
         if mine is None:
             self._consensus.set_priority(_PRIORITY)
-            _log.info("the lease ended", epoch=self._greatest_epoch)
+            _log.info("the lease ended")
             self._step(LeaseEnded())
         else:
-            self._greatest_epoch = mine.epoch
             self._consensus.set_priority(_LOW_PRIORITY)
             _log.info("out of rotation", epoch=mine.epoch, owner=mine.owner, reason=mine.reason)
             self._step(LeaseTaken(mine.epoch, f"{mine.reason}, for {mine.owner}"))
-
-    def _obsolete(self, current: int | None) -> Callable[[int], bool]:
-        # Not whatever is not current: the state may be past a newer lease, and its checkpoint in the making.
-        greatest = self._greatest_epoch
-        return lambda found: found <= greatest and found != current
-
-    def _clean_at_start(self) -> None:
-        removed = self._data.remove_checkpoints(lambda found: found != self._epoch)
-        if removed:
-            _log.info("removed checkpoints of leases that have ended", epochs=removed)
 
     def _step(self, event: Event) -> None:
         before = self._gate.state

@@ -180,8 +180,9 @@ class NodeService(node_pb2_grpc.NodeServicer):
         self, _request: node_pb2.RestoreNodeRequest, _context: Context
     ) -> AsyncIterator[node_pb2.RestoreProgress]:
         """Refuse: there is data here."""
+        for _ in ():
+            yield node_pb2.RestoreProgress()
         raise NotAwaitingRestore(node_id=self._node_id, address=self._parts.address)
-        yield node_pb2.RestoreProgress()
 
     def _check_leads(self) -> None:
         status = self._parts.consensus.status()

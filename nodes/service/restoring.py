@@ -90,7 +90,7 @@ class RestoringService(node_pb2_grpc.NodeServicer):
         finally:
             cancelled.set()
 
-    def _loaded(self, work: asyncio.Future[None], identity: Identity) -> None:
+    def _loaded(self, work: asyncio.Future[object], identity: Identity) -> None:
         self._loading = False
         error = None if work.cancelled() else work.exception()
         if error is not None:
@@ -101,8 +101,9 @@ class RestoringService(node_pb2_grpc.NodeServicer):
     async def _refuse(self, _request: Any, _context: Context) -> Any:
         raise AwaitingRestore(node_id=self._node_id)
 
-    Members = TransferLeadership = Drain = RenewDrain = Undrain = typed_errors(_refuse)
-    Checkpoint = DropCheckpoint = TakeSnapshot = typed_errors(_refuse)
+    refuse: Any = typed_errors(_refuse)
+    Members = TransferLeadership = Drain = RenewDrain = Undrain = refuse
+    Checkpoint = DropCheckpoint = TakeSnapshot = refuse
 
 
 def restored_identity(node_id: int, request: node_pb2.RestoreNodeRequest) -> Identity:

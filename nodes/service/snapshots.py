@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from nodes.data_directory import DataDirectory
@@ -28,7 +28,7 @@ class Snapshots:
         self._running: tuple[int, WorkerProcess] | None = None
         self._starting = asyncio.Lock()
 
-    async def take(self, request: node_pb2.TakeSnapshotRequest) -> AsyncIterator[node_pb2.SnapshotProgress]:
+    async def take(self, request: node_pb2.TakeSnapshotRequest) -> AsyncGenerator[node_pb2.SnapshotProgress]:
         """Yield the progress of a snapshot; a later request for the same lease takes the place of this one.
 
         Raises:
@@ -53,6 +53,11 @@ class Snapshots:
             async with aclosing(worker.progress()) as reports:
                 async for progress in reports:
                     yield progress
+        except QuiesceError as error:
+            # When the lease ends its checkpoint goes at once, and the worker may say that first.
+            if self._epoch() != request.epoch:
+                raise LeaseLost(epoch=request.epoch) from error
+            raise
         finally:
             worker.kill(LeaseLost(epoch=request.epoch))
             if self._running is not None and self._running[1] is worker:
@@ -89,7 +94,7 @@ class Snapshots:
         """Remove a checkpoint, and end the worker that reads it."""
         if self._running is not None and self._running[0] == epoch:
             await self._end(NoCheckpoint(node_id=self._node_id, epoch=epoch))
-        await asyncio.to_thread(self._data.remove_checkpoints, lambda found: found == epoch)
+        await asyncio.to_thread(self._data.remove_checkpoint, epoch)
 
     async def stop(self) -> None:
         """End the worker: the daemon is being stopped."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import structlog
 
@@ -55,7 +55,7 @@ class WorkerProcess:
         _log.info("snapshot worker started", pid=process.pid)
         return cls(node_id, process)
 
-    async def progress(self) -> AsyncIterator[node_pb2.SnapshotProgress]:
+    async def progress(self) -> AsyncGenerator[node_pb2.SnapshotProgress]:
         """Yield what it reports, to the end.
 
         Raises:

@@ -9,6 +9,7 @@ from nodes.data_directory import DataDirectory
 from nodes.identity import FILE_NAME, Identity, read_identity, write_identity
 from nodes.members import format_members, parse_members
 from quiesce.errors import DamagedStore, DirectoryInUse, DirectoryNotEmpty, InvalidConfiguration
+from quiesce.v1.node_pb2 import Mark
 
 ROOT = Path(__file__).resolve().parents[2]
 MINIMAL = {"node_id": 2, "data": "d", "members": "1=a:1,2=b:2,3=c:3", "cluster_id": "x"}
@@ -129,11 +130,16 @@ def test_a_bootstrap_that_died_begins_anew_and_foreign_files_stay(tmp_path):
     assert (data.path / "photo.jpg").exists()
 
 
-def test_obsolete_checkpoints_go(tmp_path):
+def test_a_checkpoint_counts_only_with_its_mark(tmp_path):
     data = DataDirectory(tmp_path)
-    assert data.remove_checkpoints(lambda _: True) == []
-    for name in ("5", "7.part", "9", "9.part"):
+    assert data.checkpoint_epochs() == []
+    for name in ("9", "5", ".5.part"):
         (data.checkpoints / name).mkdir(parents=True)
     assert data.checkpoint_epochs() == [5, 9]
-    assert data.remove_checkpoints(lambda epoch: epoch < 9) == [5, 7]
-    assert sorted(entry.name for entry in data.checkpoints.iterdir()) == ["9", "9.part"]
+    assert data.checkpoint(9) is None
+    data.note_mark(Mark(epoch=9, index=40, term=2))
+    assert data.checkpoint(9) == (data.checkpoints / "9", Mark(epoch=9, index=40, term=2))
+    assert data.checkpoint(5) is None
+    data.remove_checkpoint(9)
+    data.remove_checkpoint(9)
+    assert data.checkpoint(9) is None
