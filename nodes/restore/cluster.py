@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from nodes.data_directory import DataDirectory
 from nodes.identity import fsync_directory
 from nodes.restore.node import RestoreReport, become_member, restore_into
-from quiesce.errors import DirectoryInUse, DirectoryNotEmpty, DiskFailed
+from quiesce.cli.up.layout import CLUSTER_FILE, LOCK_FILE, Layout, locked, write_layout
+from quiesce.errors import DirectoryNotEmpty, DiskFailed
 from quiesce.repository import Repository
 from quiesce.v1.node_pb2 import RestoreProgress
 
-# What `quiesce up` reads; its presence says that all nodes are whole.
-CLUSTER_FILE = "cluster.json"
+# There from before the first node until after the cluster file: what it stands beside is of no use to anybody.
 _UNFINISHED = "restore.unfinished"
-_HARMLESS = frozenset(("lost+found",))
+_HARMLESS = frozenset(("lost+found", LOCK_FILE))
 
 
 def restore_cluster(
     directory: Path,
     repository: Repository,
     snapshot_id: str,
-    cluster_id: str,
-    members: Mapping[int, str],
-    coordinator: str,
+    layout: Layout,
     progress: Callable[[RestoreProgress], None] | None = None,
 ) -> RestoreReport:
     """Make `directory` that of a new cluster: `node-<id>` for each member, and last the file that `quiesce up` reads.
@@ -38,57 +34,59 @@ def restore_cluster(
 
     Raises:
         DirectoryNotEmpty: there is something in the directory that no unfinished restore has left.
+        DirectoryInUse: another process restores into it, or runs it.
         Everything that `nodes.restore.restore_into` raises; then nothing is left of the restore.
     """
     existed = directory.exists()
-    lock = _begin(directory)
-    try:
-        first, *others = sorted(members)
-        report = restore_into(_node(directory, first), repository, snapshot_id, first, cluster_id, members, progress)
-        for node_id in others:
-            data = DataDirectory(_node(directory, node_id))
-            data.path.mkdir()
-            data.begin()
-            copy_durably(_node(directory, first) / "store", data.store)
-            become_member(data, report.manifest, node_id, cluster_id, members)
-        _write_cluster_file(directory, cluster_id, members, coordinator)
-    except BaseException:
-        _remove_begun(directory)
-        if not existed:
-            directory.rmdir()
-        raise
-    finally:
-        os.close(lock)
+    with locked(directory):
+        _begin(directory)
+        try:
+            report = _restore_nodes(directory, repository, snapshot_id, layout, progress)
+            write_layout(directory, layout)
+            (directory / _UNFINISHED).unlink()
+            fsync_directory(directory)
+        except BaseException as error:
+            _remove_begun(directory)
+            if not existed:
+                shutil.rmtree(directory)
+            if isinstance(error, OSError):
+                raise DiskFailed(operation="restore", path=directory, detail=error.strerror or error) from error
+            raise
     return report
 
 
-def _node(directory: Path, node_id: int) -> Path:
-    return directory / f"node-{node_id}"
+def _restore_nodes(
+    directory: Path,
+    repository: Repository,
+    snapshot_id: str,
+    layout: Layout,
+    progress: Callable[[RestoreProgress], None] | None,
+) -> RestoreReport:
+    members, (first, *others) = layout.members, sorted(layout.members)
+    loaded = DataDirectory(directory / f"node-{first}")
+    report = restore_into(loaded.path, repository, snapshot_id, first, layout.cluster_id, members, progress)
+    for node_id in others:
+        data = DataDirectory(directory / f"node-{node_id}")
+        data.path.mkdir()
+        data.begin()
+        copy_durably(loaded.store, data.store)
+        become_member(data, report.manifest, node_id, layout.cluster_id, members)
+    return report
 
 
-def _begin(directory: Path) -> int:
-    """Mark the directory as being restored into; return the lock, which is held until it is closed."""
-    marker = directory / _UNFINISHED
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        names = {entry.name for entry in directory.iterdir()} - _HARMLESS
-        # With the cluster file the nodes are whole, even where the marker could not be removed any more.
-        if names and (marker.name not in names or CLUSTER_FILE in names):
-            raise DirectoryNotEmpty(path=directory)
-        lock = os.open(marker, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise DiskFailed(operation="create", path=directory, detail=error.strerror or error) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise DirectoryInUse(path=directory, lock=marker) from error
+def _begin(directory: Path) -> None:
+    names = {entry.name for entry in directory.iterdir()} - _HARMLESS
+    # With the cluster file the nodes are whole, even where the marker could not be removed any more.
+    if names and (_UNFINISHED not in names or CLUSTER_FILE in names):
+        raise DirectoryNotEmpty(path=directory)
+    (directory / _UNFINISHED).touch()
     fsync_directory(directory)
     _remove_nodes(directory)
-    return lock
 
 
 def _remove_begun(directory: Path) -> None:
+    # The cluster file first: without it, and with the marker, whoever comes next throws the rest away.
+    (directory / CLUSTER_FILE).unlink(missing_ok=True)
     _remove_nodes(directory)
     (directory / _UNFINISHED).unlink(missing_ok=True)
     fsync_directory(directory)
@@ -97,46 +95,19 @@ def _remove_begun(directory: Path) -> None:
 def _remove_nodes(directory: Path) -> None:
     for begun in directory.glob("node-*"):
         shutil.rmtree(begun)
-    (directory / f"{CLUSTER_FILE}.part").unlink(missing_ok=True)
 
 
 def copy_durably(source: Path, target: Path) -> None:
-    """Copy a directory of files, and bring the copy to disk.
-
-    Raises:
-        DiskFailed: the disk refused.
-    """
-    try:
-        for directory, _, files in os.walk(source):
-            there = target / Path(directory).relative_to(source)
-            there.mkdir()
-            for name in files:
-                shutil.copyfile(Path(directory) / name, there / name)
-                descriptor = os.open(there / name, os.O_RDONLY)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
-            fsync_directory(there)
-        fsync_directory(target.parent)
-    except OSError as error:
-        raise DiskFailed(operation="copy the store to", path=target, detail=error.strerror or error) from error
-
-
-def _write_cluster_file(directory: Path, cluster_id: str, members: Mapping[int, str], coordinator: str) -> None:
-    path, part = directory / CLUSTER_FILE, directory / f"{CLUSTER_FILE}.part"
-    content = {
-        "cluster_id": cluster_id,
-        "members": {str(node): address for node, address in sorted(members.items())},
-        "coordinator": coordinator,
-    }
-    try:
-        with part.open("wb") as file:
-            file.write(json.dumps(content, indent=2).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        (directory / _UNFINISHED).unlink()
-        fsync_directory(directory)
-    except OSError as error:
-        raise DiskFailed(operation="write", path=path, detail=error.strerror or error) from error
+    """Copy a directory of files, and bring the copy to disk; raises OSError."""
+    for directory, _, files in os.walk(source):
+        there = target / Path(directory).relative_to(source)
+        there.mkdir()
+        for name in files:
+            shutil.copyfile(Path(directory) / name, there / name)
+            descriptor = os.open(there / name, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        fsync_directory(there)
+    fsync_directory(target.parent)

@@ -17,7 +17,7 @@ class RecordLoader(Protocol):
     """Implemented by nodes.store.StoreLoader."""
 
     def add_database(self, database: Database) -> int:
-        """Make a database and return its id."""
+        """Make a database with the id it had, and return that."""
 
     def load_records(self, database_id: int, cluster: int, records: Iterable[tuple[int, int, int, bytes]]) -> object:
         """Store (position, version, kind, body) in the order of positions, with what indexes them."""
@@ -42,7 +42,9 @@ class SnapshotLoad:
             DamagedObject: an object is missing, or a byte of it was changed; what was loaded is of no use.
         """
         for number in range(len(self._table.databases)):
-            database_id = loader.add_database(self._reader.read_database(number))
+            database = self._reader.read_database(number)
+            database.id = self._table.databases[number].id
+            database_id = loader.add_database(database)
             rows = [row for row in self._table.rows if row.database == number]
             for cluster, of_cluster in groupby(rows, key=lambda row: row.cluster):
                 if cluster == DATABASE_PAGE:
@@ -52,6 +54,12 @@ class SnapshotLoad:
         if self.progress.pages_done != self.progress.pages_total:
             loaded = f"{self.progress.pages_done} of {self.progress.pages_total}"
             raise AssertionError(f"the loader took {loaded} segments")
+
+    def index_entries(self, count: int) -> None:
+        """Tell that so many entries of indexes have been built."""
+        self.progress.index_entries = count
+        if self._tell is not None:
+            self._tell(self.progress)
 
     def _records(self, rows: Iterable[Row]) -> Iterator[tuple[int, int, int, bytes]]:
         for row in rows:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,7 @@ from nodes.data_directory import DataDirectory
 from nodes.identity import Identity, write_identity
 from nodes.restore.load import SnapshotLoad
 from nodes.restore.proof import content_id_of
-from nodes.store import CheckpointReader, StoreLoader
+from nodes.store import CheckpointReader, Store, StoreLoader
 from quiesce.errors import DamagedStore
 from quiesce.repository import Repository, open_repository
 from quiesce.snapshot import Manifest
@@ -29,6 +31,7 @@ class RestoreReport:
     index: int
     term: int
     records: int
+    index_entries: int
     bytes_read: int
 
 
@@ -60,7 +63,7 @@ def restore_into(
     data = DataDirectory(data_directory)
     data.begin()
     try:
-        report = load_store(data.store, opened, manifest, node_id, progress)
+        report = load_store(data, opened, manifest, node_id, progress)
         become_member(data, manifest, node_id, cluster_id, members)
     except BaseException:
         # As it was: nothing in it, and not marked as begun.
@@ -71,7 +74,7 @@ def restore_into(
 
 
 def load_store(
-    store: Path,
+    data: DataDirectory,
     repository: Repository,
     manifest: Manifest,
     node_id: int,
@@ -81,18 +84,40 @@ def load_store(
     index, term = manifest.mark.index + INDEX_STEP, manifest.mark.term + 1
     load = SnapshotLoad(repository, manifest, progress)
     load.progress.node_id = node_id
-    loader = StoreLoader(store)
+    loader = StoreLoader(data.store)
     try:
         load.run(loader)
-    finally:
-        loader.finish(index, term)
-    found = content_id_of(CheckpointReader(store))
+        load.index_entries(loader.finish(index, term, load.index_entries))
+    except BaseException as error:
+        # The loader lets go of its files once nobody holds it any more; the frames of a traceback would.
+        del loader
+        traceback.clear_frames(error.__traceback__)
+        raise
+    found = _content_id(data)
     if found != manifest.content_id:
-        raise DamagedStore(path=store, detail=f"its content id is {found}, the snapshot's is {manifest.content_id}")
+        raise DamagedStore(
+            path=data.store, detail=f"its content id is {found}, the snapshot's is {manifest.content_id}"
+        )
     load.progress.done = True
     if progress is not None:
         progress(load.progress)
-    return RestoreReport(manifest, index, term, load.progress.records, load.progress.bytes_read)
+    done = load.progress
+    return RestoreReport(manifest, index, term, done.records, done.index_entries, done.bytes_read)
+
+
+def _content_id(data: DataDirectory) -> str:
+    """Read a store as a backup of it would, and return its content id."""
+    checkpoint = data.checkpoints / "proof"
+    data.checkpoints.mkdir()
+    store = Store(data.store)
+    try:
+        store.checkpoint(checkpoint)
+    finally:
+        store.close()
+    with CheckpointReader(checkpoint) as reader:
+        found = content_id_of(reader)
+    shutil.rmtree(data.checkpoints)
+    return found
 
 
 def become_member(

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from nodes.worker.base import Known
+from nodes.worker.pipeline import SegmentPipeline
 from nodes.worker.progress import Counts
 from nodes.worker.rate_limit import RateLimit
 from nodes.worker.source import SnapshotSource
-from nodes.worker.table_builder import Place, TableBuilder, database_summaries
-from nodes.worker.uploader import PackUploader
+from nodes.worker.table_builder import Place, database_summaries
 from quiesce.errors import DamagedStore, UnknownDatabase
 from quiesce.repository import Repository, layout
 from quiesce.snapshot import (
@@ -23,10 +23,8 @@ from quiesce.snapshot import (
     Row,
     TableSummary,
     Totals,
-    compress,
     content_id,
     database_segments,
-    digest,
     encode_page,
 )
 from quiesce.v1.database_pb2 import Database
@@ -60,8 +58,6 @@ class SnapshotMaker:
         self._known = known
         self._limit = limit
         self._progress = progress
-        self._rows = TableBuilder()
-        self._added: dict[bytes, Place] = {}
         self.counts = Counts()
 
     def run(self, request: SnapshotRequest, *, started_ms: int) -> Manifest:
@@ -82,56 +78,46 @@ class SnapshotMaker:
             sum(1 for _ in self._source.pages(database.id)) for database in databases
         )
         self._progress(self.counts)
-        uploader = PackUploader(self._repository.put_pack)
+        pipeline = SegmentPipeline(self._known, self._repository.put_pack)
         try:
             for number, database in enumerate(databases):
-                self._read_database(number, database, uploader)
-            packs = uploader.finish()
+                self._read_database(number, database, pipeline)
+            table = pipeline.finish(databases)
         finally:
-            uploader.close()
-        table = self._rows.build(databases, packs)
+            pipeline.close()
+        self.counts.bytes_uploaded = pipeline.bytes_uploaded
         table_digest, table_size = self._repository.put_table(table)
-        self.counts.bytes_uploaded = uploader.bytes_uploaded
         return self._draft(request, table, TableSummary(table_digest, table_size, len(table.rows)), started_ms)
 
-    def _read_database(self, number: int, database: Database, uploader: PackUploader) -> None:
-        self._add_page((number, DATABASE_PAGE, 0), 0, database_segments(database), uploader)
+    def _read_database(self, number: int, database: Database, pipeline: SegmentPipeline) -> None:
+        self._add_page((number, DATABASE_PAGE, 0), 0, database_segments(database), pipeline)
         base = self._known.base
-        for cluster, page_number, stamp in self._source.pages(database.id):
-            unchanged = base.unchanged(database.name, database.id, cluster, page_number, stamp) if base else None
+        for cluster, page, stamp in self._source.pages(database.id):
+            unchanged = base.unchanged(database.name, database.id, cluster, page, stamp) if base else None
             if unchanged is not None:
-                self._take_over(number, unchanged)
+                self._take_over(number, unchanged, pipeline)
                 continue
-            first = page_number * PAGE_POSITIONS
+            first = page * PAGE_POSITIONS
             records = self._source.records_of(database.id, cluster, first, first + PAGE_POSITIONS - 1)
-            place = (number, cluster, page_number)
-            self._add_page(place, stamp, encode_page(page_number, records), uploader)
-            self.counts.bytes_uploaded = uploader.bytes_uploaded
+            self._add_page((number, cluster, page), stamp, encode_page(page, records), pipeline)
+            self.counts.bytes_uploaded = pipeline.bytes_uploaded
 
-    def _take_over(self, number: int, segments: list[tuple[Row, Place]]) -> None:
+    def _take_over(self, number: int, segments: list[tuple[Row, Place]], pipeline: SegmentPipeline) -> None:
         for row, place in segments:
-            content = (row.digest, row.records, row.raw_length)
-            self._rows.add((number, row.cluster, row.page), row.segment, content, row.stamp, place)
+            pipeline.take_over(number, row, place)
             self.counts.records += row.records
         self.counts.pages_reused += bool(segments)
         self._page_done()
 
     def _add_page(
-        self, page: tuple[int, int, int], stamp: int, segments: Iterable[tuple[bytes, int]], uploader: PackUploader
+        self, page: tuple[int, int, int], stamp: int, segments: Iterable[tuple[bytes, int]], pipeline: SegmentPipeline
     ) -> None:
         found = uploaded = 0
         for segment, (raw, records) in enumerate(segments):
             self._limit.take(len(raw))
-            raw_digest = digest(raw)
-            place = self._known.find(raw_digest) or self._added.get(raw_digest)
-            if place is None:
-                frame = compress(raw)
-                place = Place(*uploader.add(raw_digest, frame, len(raw)), len(frame))
-                self._added[raw_digest] = place
-                uploaded += 1
-            else:
-                found += 1
-            self._rows.add(page, segment, (raw_digest, records, len(raw)), stamp, place)
+            is_new = pipeline.add(page, segment, raw, records, stamp)
+            uploaded += is_new
+            found += not is_new
             self.counts.records += records
             self.counts.bytes_read += len(raw)
         self.counts.pages_uploaded += bool(uploaded)
