@@ -42,11 +42,11 @@ SIZE = _Converted("size", size_bytes)
 
 
 def _inherited(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """Let an option stand before or behind a subcommand's name."""
+    """Let an option stand before or behind a subcommand's name; the later one counts."""
     key = f"quiesce.{param.name}"
-    if ctx.get_parameter_source(param.name or "") is not ParameterSource.DEFAULT:
+    if ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE or key not in ctx.meta:
         ctx.meta[key] = value
-    return str(ctx.meta.get(key, value))
+    return str(ctx.meta[key])
 
 
 def cluster_option(function: Decorated) -> Decorated:

@@ -20,7 +20,7 @@ from quiesce.errors import (
     Unavailable,
 )
 
-# Each attempt may take longer than the one before, so that a call that is slow by its nature gets through.
+# An attempt may take longer than one before that took too long: a call that is slow by its nature gets through.
 GROWTH = 1.5
 FIRST_PAUSE_S = 0.02
 LAST_PAUSE_S = 1.0
@@ -75,7 +75,7 @@ class Attempts:
     attempt_timeout_s: float
     random: Random
     tried: set[str] = field(default_factory=set)
-    count: int = 0
+    slow: int = 0
     pauses: int = 0
     # Some attempt may have had its effect.
     unsure: bool = False
@@ -100,8 +100,7 @@ class Attempts:
         """
         remaining_s = self.remaining_s(now_s)
         first_s = min(self.attempt_timeout_s, self.timeout_s / 3)
-        limit_s = min(remaining_s, first_s * GROWTH**self.count)
-        self.count += 1
+        limit_s = min(remaining_s, first_s * GROWTH**self.slow)
         # What would be left could not hold another attempt.
         return remaining_s if remaining_s - limit_s < first_s / 4 else limit_s
 
@@ -109,6 +108,7 @@ class Attempts:
         """Take in why an attempt failed; return whether another one makes sense."""
         routing.step(said_by(address, error), now_s)
         self.last = error
+        self.slow += isinstance(error, DeadlineExceeded)
         if ambiguous(error):
             self.unsure = True
             return self.effect is not Effect.TWICE
@@ -121,7 +121,7 @@ class Attempts:
     def given_up(self) -> QuiesceError:
         """Return what to raise when the time is over."""
         if self.unsure and self.effect is not Effect.NONE:
-            return OutcomeUnknown(detail=f"{self.operation}: {self.last}")
+            return OutcomeUnknown(detail=self.last)
         return self.last or DeadlineExceeded(operation=self.operation, seconds=f"{self.timeout_s:g}")
 
     async def pause(self) -> None:

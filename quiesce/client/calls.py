@@ -57,13 +57,14 @@ class Calls:
         await self.discovery.ready(attempts)
         while True:
             address = await self._next(to, attempts)
+            limit_s = attempts.start(time.monotonic())
             try:
                 answer = await direct.call(
                     select(self.connections.to(address)),
                     request,
                     address=address,
                     operation=attempts.operation,
-                    timeout_s=attempts.start(time.monotonic()),
+                    timeout_s=limit_s,
                     metadata=self.discovery.metadata,
                 )
             except QuiesceError as error:

@@ -15,7 +15,9 @@ from quiesce.errors import QuiesceError, Unavailable, WrongCluster
 from quiesce.v1 import node_pb2
 
 PROBE_TIMEOUT_S = 1.0
-PROBE_EVERY_S = 0.3
+# Seconds between probes: a node that is back is soon used again, and many clients do not wear down one that is not.
+FIRST_PROBE_S = 0.2
+LAST_PROBE_S = 2.0
 CLUSTER_KEY = "quiesce-cluster-id"
 
 
@@ -24,6 +26,7 @@ class Discovery:
 
     def __init__(self, routing: Routing, connections: Connections) -> None:
         self._routing = routing
+        self._random = routing.random
         self._connections = connections
         self._seeds = list(routing.seeds)
         self._asking: asyncio.Task[QuiesceError | None] | None = None
@@ -113,9 +116,12 @@ class Discovery:
         self._routing.step(MembersSeen(members, seen.leader_id), time.monotonic())
 
     async def _watch(self) -> None:
-        while blocked := self._routing.blocked(time.monotonic()):
-            await asyncio.sleep(PROBE_EVERY_S)
-            await asyncio.gather(*(self._probe(address) for address in blocked))
+        pause_s, before = FIRST_PROBE_S, frozenset[str]()
+        while blocked := frozenset(self._routing.blocked(time.monotonic())):
+            pause_s = min(pause_s * 1.5, LAST_PROBE_S) if blocked == before else FIRST_PROBE_S
+            before = blocked
+            await asyncio.sleep(pause_s * self._random.uniform(0.75, 1.25))
+            await asyncio.gather(*map(self._probe, blocked))
             if not self._routing.leader:
                 await self._discover([*self._routing.addresses, *self._seeds])
 

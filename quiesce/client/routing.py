@@ -11,11 +11,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
 
-# A node that failed is left alone for this long, doubling up to the last; a probe that succeeds ends it earlier.
-FIRST_BLOCK_S = 0.5
-LAST_BLOCK_S = 8.0
-# How long a node that said it is out of rotation is not asked for reads; a probe ends it earlier.
-ROTATION_BLOCK_S = 5.0
+# A node that failed or is out of rotation is left alone for so long, unless a probe finds it well earlier. Every probe
+# that fails begins the time anew; so this is for the case that nobody probes.
+BLOCK_S = 15.0
 
 
 class To(Enum):
@@ -71,7 +69,6 @@ Event = MembersSeen | Answered | Failed | NotTheLeader | NotServing
 
 @dataclass(slots=True)
 class _Peer:
-    failures: int = 0
     failed_until: float = 0.0
     out_until: float = 0.0
 
@@ -117,15 +114,17 @@ class Routing:
                 self._see_members(members, leader_id)
             case Answered(address):
                 if peer := self._peers.get(address):
-                    peer.failures, peer.failed_until = 0, 0.0
+                    peer.failed_until = 0.0
             case Failed(address):
-                self._fail(address, now_s)
+                if peer := self._peers.get(address):
+                    peer.failed_until = now_s + BLOCK_S
+                if self.leader == address:
+                    self.leader = ""
             case NotTheLeader(address, leader):
                 self._follow(address, leader)
             case NotServing(address):
                 if peer := self._peers.get(address):
-                    peer.failures, peer.failed_until = 0, 0.0
-                    peer.out_until = now_s + ROTATION_BLOCK_S
+                    peer.failed_until, peer.out_until = 0.0, now_s + BLOCK_S
 
     def serves(self, address: str) -> None:
         """Take in that a probe found a node in rotation."""
@@ -155,18 +154,6 @@ class Routing:
             self._addresses = addresses
             self._peers = {address: self._peers.get(address) or _Peer() for address in addresses.values()}
         self.leader = self._addresses.get(leader_id, "")
-
-    def _fail(self, address: str, now_s: float) -> None:
-        peer = self._peers.get(address)
-        if peer is None:
-            return
-        # Many calls fail at once when a node dies: that is one failure, not many.
-        if peer.failed_until <= now_s:
-            length = min(FIRST_BLOCK_S * 2**peer.failures, LAST_BLOCK_S)
-            peer.failures = min(peer.failures + 1, 16)
-            peer.failed_until = now_s + length * self.random.uniform(0.75, 1.25)
-        if self.leader == address:
-            self.leader = ""
 
     def _follow(self, address: str, leader: str) -> None:
         if leader != address and leader in self._peers:

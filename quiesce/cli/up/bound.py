@@ -17,7 +17,7 @@ def main() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     # The parent may have died before the line above.
     if os.getppid() == int(parent):
-        os.execv(program[0], program)
+        os.execv(program[0], program)  # noqa: S606
 
 
 if __name__ == "__main__":
