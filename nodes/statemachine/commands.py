@@ -12,9 +12,6 @@ from quiesce.v1.node_pb2 import Mark
 from quiesce.v1.peer_pb2 import Command, Done, Failure, Outcome
 from quiesce.v1.record_pb2 import WriteRequest
 
-# A command that only moves the clock moves it at least this far, so that a clock that once was ahead cannot keep a
-# lease for ever. Half of the second that lies between two of them.
-LEAST_ADVANCE_MS = 500
 _LATEST_MS = (1 << 63) - 1
 
 
@@ -37,7 +34,7 @@ def apply_command(working: Working, command: Command, place: Place) -> Outcome:
         DamagedStore, DiskFailed: this node cannot go on; nothing else is raised.
     """
     kind = command.WhichOneof("command")
-    _move_clock(working, command.time_ms, ticks=kind == "advance_clock")
+    _move_clock(working, command.time_ms)
     try:
         if kind == "write":
             return _write(working, command.write, place.index)
@@ -114,10 +111,10 @@ def _other(working: Working, command: Command, kind: str | None, place: Place) -
     raise InvalidRequest(detail="the command is empty")
 
 
-def _move_clock(working: Working, time_ms: int, *, ticks: bool) -> None:
+def _move_clock(working: Working, time_ms: int) -> None:
     state = working.state
-    now = max(state.log_time_ms + (LEAST_ADVANCE_MS if ticks else 0), min(time_ms, _LATEST_MS))
-    if now == state.log_time_ms:
+    now = min(time_ms, _LATEST_MS)
+    if now <= state.log_time_ms:
         return
     working.set_clock(now)
     if rotation.expired(state.lease, now):

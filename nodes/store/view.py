@@ -13,13 +13,16 @@ from nodes.store.engine import INDEXES, META, RECORDS, point, scan
 from nodes.store.index_entries import plan_index
 from nodes.store.schema import DatabaseSchema
 from nodes.store.state import StoreState
-from quiesce.errors import DatabaseImporting, StoreClosed, UnknownDatabase
+from quiesce.errors import DamagedStore, DatabaseImporting, StoreClosed, UnknownDatabase
 from quiesce.v1.database_pb2 import Database
 from quiesce.v1.node_pb2 import RotationLease
 from quiesce.v1.record_pb2 import IndexEntry, LookupMatch, Record, RecordId
 
 # A batch of a scan ends here too, so that it fits a message whatever the size of its records.
 BATCH_BYTES = 1 << 20
+# What one answer to a lookup may hold: it has to fit one message.
+ANSWER_BYTES = 16 << 20
+LOOKUP_LIMIT = 1000
 
 
 class StoreView:
@@ -139,7 +142,9 @@ class StoreView:
     # --- indexes
 
     def lookup(self, database: str, index_name: str, keys_json: Sequence[bytes], limit: int) -> list[LookupMatch]:
-        """Return the records of each key, at most `limit` a key; a key is a JSON array of one value a field.
+        """Return the records of each key; a key is a JSON array of one value a field.
+
+        At most `limit` records a key (0: 1,000), and about 16 MiB in all; where one of them cuts, it says so.
 
         Raises:
             UnknownIndex, IndexNotMaintained: the index cannot be asked.
@@ -147,24 +152,31 @@ class StoreView:
         """
         schema = self._readable(database)
         plan = plan_index(schema.id, schema.index(index_name))
+        limit = limit or LOOKUP_LIMIT
+        left = ANSWER_BYTES
         matches = []
         for text in keys_json:
-            key = lookup.key_of(plan, text)
-            ids = self._ids(plan.unique, key, limit + 1)
-            records, _ = self.get(database, ids[:limit])
-            matches.append(LookupMatch(records=records, truncated=len(ids) > limit))
+            match = LookupMatch()
+            for count, rid in enumerate(self._ids(plan.unique, lookup.key_of(plan, text))):
+                if count == limit or left <= 0:
+                    match.truncated = True
+                    break
+                value = point(self._family(RECORDS), keys.RECORD.pack(schema.id, *rid), self._directory)
+                if value is None:
+                    raise DamagedStore(path=self._directory, detail=f"index `{index_name}` names {keys.rid_text(*rid)}")
+                match.records.append(_record(*rid, value))
+                left -= len(value)
+            matches.append(match)
         return matches
 
-    def _ids(self, unique: bool, key: bytes, most: int) -> list[RecordId]:
+    def _ids(self, unique: bool, key: bytes) -> Iterator[tuple[int, int]]:
         if unique:
             value = point(self._family(INDEXES), key, self._directory)
-            return [] if value is None else [_rid(value)]
-        found = []
+            if value is not None:
+                yield keys.ENTRY_RID.unpack(value)
+            return
         for entry, _ in self._scan(INDEXES, key, keys.after(key)):
-            found.append(_rid(entry[-keys.ENTRY_RID.size :]))
-            if len(found) >= most:
-                break
-        return found
+            yield keys.ENTRY_RID.unpack(entry[-keys.ENTRY_RID.size :])
 
     def scan_index(self, database: str, index_name: str, batch: int = 1000) -> Iterator[list[IndexEntry]]:
         """Yield the entries of an index in key order, in lists of at most `batch`.
