@@ -104,7 +104,8 @@ class Engine:
         """Write a batch, all or nothing; it survives a crash of the process, not yet one of the machine."""
         options = WriteOptions()
         if not wal:
-            options.disable_wal(True)
+            # A property, whatever the stub says.
+            options.disable_wal = True  # type: ignore[assignment, method-assign]
         with self.errors("writing"):
             self._db.write(batch, options)
 
