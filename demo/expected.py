@@ -71,7 +71,7 @@ def expected_entries(
 def play(before: Content, writes: Iterable[Acknowledged], mark: int) -> dict[Place, tuple[int, bytes]]:
     """Return what the records must be at `mark`: those before, changed by the writes acknowledged up to it.
 
-    Of several writes to one record the one with the greatest version is the last, and a removed record never comes back.
+    Of several writes to one record the greatest version is the last, and a removed record never comes back.
     """
     records = dict(before.records)
     removed: set[Place] = set()

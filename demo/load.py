@@ -1,7 +1,8 @@
 """A process that reads and writes through the client library at a fixed rate, and keeps what was acknowledged.
 
-Open loop: each request has a time at which it is due, whether or not the ones before it are answered, and its latency
-counts from that time; a cluster that stops for a second shows as a second of latency in every request that was due meanwhile.
+Open loop: each request has a time at which it is due, whether or not the ones before it are answered, and its
+latency counts from that time; a cluster that stops for a second shows as a second of latency in every request that
+was due meanwhile.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from demo.journal import Acknowledged, Journal, Request
-from quiesce import RID, AsyncClient, create, decode_document, delete, update
+from quiesce import RID, AsyncClient
 from quiesce.errors import QuiesceError
+from quiesce.records import create, decode_document, delete, update
 from quiesce.v1 import record_pb2
 
 READ_SHARE = 0.8
@@ -98,7 +100,7 @@ class Load:
         rid, version = self._made.pop(self._random.randrange(len(self._made)))
         self._note(await self._client.write(self._database, [delete(rid, expected_version=version)]), [None])
 
-    def _note(self, answer: record_pb2.WriteResponse, bodies: list[bytes | None]) -> None:
+    def _note(self, answer: record_pb2.WriteResponse, bodies: Sequence[bytes | None]) -> None:
         for record, body in zip(answer.written, bodies, strict=True):
             rid = (record.cluster, record.position)
             self.acknowledged.append(Acknowledged(answer.index, *rid, record.version, body))

@@ -6,8 +6,9 @@ import random
 import threading
 from dataclasses import dataclass, field
 
-from quiesce import RID, Client, create, update
+from quiesce import RID, Client
 from quiesce.errors import OutcomeUnknown, QuiesceError
+from quiesce.records import create, update
 from quiesce.v1.database_pb2 import ClassDefinition, IndexDefinition, IndexField, PropertyDefinition, SchemaChange
 
 DATABASE = "people"
@@ -49,7 +50,7 @@ def contents(client: Client, database: str = DATABASE) -> dict[RID, tuple[int, b
     }
 
 
-@dataclass
+@dataclass(eq=False)
 class Writer(threading.Thread):
     """Writes people one after the other until it is told to end, each with a number of its own."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from quiesce import create
+from quiesce.records import create
 from tests.scenarios.cluster import Cluster
 from tests.scenarios.people import DATABASE, check_all, contents, hammer, make_database, person
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from quiesce import create
 from quiesce.errors import ClusterDegraded, QuiesceError, RotationHeld
+from quiesce.records import create
 from quiesce.v1 import node_pb2
 from tests.scenarios.cluster import Cluster
 from tests.scenarios.daemon import until

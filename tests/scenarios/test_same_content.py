@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from quiesce import create, update
 from quiesce.errors import DamagedObject
+from quiesce.records import create, update
 from quiesce.repository import open_repository
 from quiesce.v1.backup_pb2 import SnapshotSummary
 from tests.scenarios.cli import quiesce
 from tests.scenarios.cluster import Cluster
+from tests.scenarios.daemon import until
 from tests.scenarios.people import DATABASE, contents, make_database, person
 
 PAGE_POSITIONS = 1024
@@ -38,7 +39,7 @@ def test_two_replicas_give_the_same_pages_and_content_id(tmp_path: Path) -> None
             repository = open_repository(str(path))
             table = repository.read_table(repository.read_manifest(summary.id))
             tables.append(
-                [(row.database, row.cluster, row.page, row.segment, row.digest, row.records) for row in table]
+                [(row.database, row.cluster, row.page, row.segment, row.digest, row.records) for row in table.rows]
             )
         assert tables[0] == tables[1]
         assert len(tables[0]) >= 5000 // PAGE_POSITIONS
@@ -74,6 +75,7 @@ def test_a_restored_cluster_holds_the_mark_and_a_damaged_snapshot_does_not_resto
         restored.coordinator.stop()
         restored.coordinator.arguments[-1] = str(cluster.repository)
         restored.coordinator.start()
+        until(lambda: quiesce("snapshots", "--coordinator", restored.coordinator_address).code == 0, 10, "a coordinator")
         members = [word for node, address in restored.members.items() for word in ("--member", f"{node}={address}")]
         answer = quiesce("restore", summary.id, "--coordinator", restored.coordinator_address, *members)
         assert answer.code == 0, answer.error

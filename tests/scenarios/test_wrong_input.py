@@ -12,8 +12,9 @@ from pathlib import Path
 import grpc
 import pytest
 
-from quiesce import Client, create, errors, update
+from quiesce import Client, errors
 from quiesce.errors import QuiesceError
+from quiesce.records import create, update
 from quiesce.rpc.limits import RECORD_BYTES
 from quiesce.v1 import record_pb2, record_pb2_grpc
 from tests.scenarios.cli import Answer, quiesce
@@ -181,7 +182,7 @@ def test_peers_that_never_come(tmp_path: Path) -> None:
     own, other, third = (f"127.0.0.1:{port}" for port in free_ports(3))
     answer = quiesce(
         "node", "--node-id", "1", "--data", str(tmp_path / "data"), "--listen", own, "--cluster-id", "c",
-        "--members", f"1={own},2={other},3={third}", "--require-leader-within", "3s",
+        "--members", f"1={own},2={other},3={third}", "--require-leader-within", "3",
     )  # fmt: skip
     refused(answer, errors.PeersUnreachable)
 
