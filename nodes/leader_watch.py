@@ -16,7 +16,7 @@ _log = structlog.get_logger("leader")
 
 
 async def watch_leader(leader: Callable[[], int], *, members: str, require_within_s: float) -> None:
-    """Log each change of leader, and every ten seconds that there is none; runs until it is cancelled.
+    """Log every ten seconds that there is no leader; runs until it is cancelled.
 
     Args:
         leader: returns the id of the leader that is known, 0 for none.
@@ -32,7 +32,6 @@ async def watch_leader(leader: Callable[[], int], *, members: str, require_withi
         now, current = time.monotonic(), leader()
         if current != known:
             known, said = current, now
-            _log.info("leader", leader=current or "none")
         seen = seen or current != 0
         if not current and now - said >= _SAY_S:
             said = now
