@@ -74,7 +74,10 @@ def world(pages: int = 4, per_page: int = 20) -> MemoryStore:
     """Two databases with two clusters each, `pages` pages a cluster."""
     store = MemoryStore()
     for name in ("world", "atlas"):
-        clusters = [Cluster(id=3, name="default", next_position=77), Cluster(id=9, name="city", next_position=5)]
+        clusters = [
+            Cluster(id=3, name="default", next_position=10_000),
+            Cluster(id=9, name="city", next_position=20_000),
+        ]
         database_id = store.add_database(Database(name=name, state=DATABASE_STATE_ONLINE, clusters=clusters))
         for cluster in (3, 9):
             for page in range(pages):

@@ -147,3 +147,29 @@ def test_a_full_disk(small_disk: Path) -> None:
         repository.objects.put_new("packs/ab/object", bytes(2 << 20))
     assert files(small_disk) == ["format.json"]
     assert repository.objects.put_new("packs/ab/object", b"fits")
+
+
+def test_data_is_on_disk_before_its_name_and_the_name_before_the_answer(
+    store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put_new("a/before", b"x")
+    steps: list[str] = []
+    real_fsync, real_link = os.fsync, os.link
+
+    def fsync(descriptor: int) -> None:
+        steps.append("fsync " + Path(f"/proc/self/fd/{descriptor}").readlink().suffix)
+        real_fsync(descriptor)
+
+    def link(part: Path, path: Path) -> None:
+        steps.append("link")
+        real_link(part, path)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "link", link)
+    store.put_new("a/object", b"data")
+    assert steps[:2] == ["fsync .part", "link"]
+    assert "fsync " in steps[2:]
+    steps.clear()
+    # Whoever comes second must not answer before the first one's name is on disk.
+    store.put_new("a/object", b"data")
+    assert "fsync " in steps[2:]
