@@ -30,12 +30,14 @@ async def run_daemon(config: NodeConfig) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop, stop)
-    if read_identity(config.data) is None and not config.await_restore:
-        check_new(config)
+    data = DataDirectory(config.data)
+    if read_identity(config.data) is None:
+        data.check_fillable()
+        if not config.await_restore:
+            check_new(config)
     # The address before the directory: nothing is to be written where it is taken.
     server = open_server(config.listen)
     server.listen()
-    data = DataDirectory(config.data)
     data.lock()
     try:
         identity = read_identity(data.path)

@@ -58,6 +58,20 @@ class DataDirectory:
             os.close(self._lock)
             self._lock = None
 
+    def check_fillable(self) -> None:
+        """Check that a new node may be made here: there is nothing but what an unfinished begin has left.
+
+        Raises:
+            DirectoryNotEmpty: there is something else.
+            DiskFailed: it cannot be read.
+        """
+        try:
+            found = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
+        except OSError as error:
+            raise DiskFailed(operation="reading", path=self.path, detail=str(error)) from error
+        if _UNFINISHED not in found and found - {_LOCK, *_NOT_OURS}:
+            raise DirectoryNotEmpty(path=self.path)
+
     def begin(self) -> None:
         """Begin to fill a new node; a begin that was not finished by a crash is thrown away first.
 
@@ -65,14 +79,10 @@ class DataDirectory:
             DirectoryNotEmpty: there are files that no unfinished begin has made.
             DiskFailed: the disk refused.
         """
-        marker = self.path / _UNFINISHED
+        self.check_fillable()
         try:
-            if not marker.exists():
-                foreign = {entry.name for entry in self.path.iterdir()} - {_LOCK, *_NOT_OURS}
-                if foreign:
-                    raise DirectoryNotEmpty(path=self.path)
-                marker.touch()
-                fsync_directory(self.path)
+            (self.path / _UNFINISHED).touch()
+            fsync_directory(self.path)
             for name in _MADE:
                 made = self.path / name
                 if made.is_dir():
