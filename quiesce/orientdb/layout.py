@@ -168,7 +168,13 @@ def _indexes(database: Database) -> Iterator[Any]:
 
 def _still(index: IndexDefinition, was: ExportedIndex) -> bool:
     """Whether an index is still the one that was imported, and not another of the same name."""
-    now = IndexDefinition()
-    now.CopyFrom(index)
-    now.id = was.definition.id
-    return bool(now == was.definition)
+    before = IndexDefinition()
+    before.CopyFrom(was.definition)
+    before.id = index.id
+    before.class_name = index.class_name
+    if len(before.fields) == len(index.fields):
+        for one, now in zip(before.fields, index.fields, strict=True):
+            # The store fills in what old definitions leave open.
+            one.collate = one.collate or now.collate
+            one.key_type = now.key_type if now.key_type == "ANY" else one.key_type
+    return bool(before == index) and was.definition.class_name.lower() == index.class_name.lower()
