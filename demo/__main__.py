@@ -108,8 +108,9 @@ async def compare_restored(
 def demonstrate(directory: Path, claims: Claims) -> None:
     repository = directory / "repository"
     journal_path = directory / "journal"
-    first_port = free_ports(20)
-    with Cluster(directory / "cluster", repository, first_port=first_port) as cluster:
+    first_port = str(free_ports(4))
+    options = ("--nodes", "3", "--first-port", first_port, "--repository", str(repository))
+    with Cluster(directory / "cluster", *options) as cluster:
         title("1. Import what real OrientDB exported")
         run("import", str(WORLD), "--database", "world", "--cluster", cluster.addresses)
         before = asyncio.run(read_content(next(iter(cluster.members.values())), "world"))
@@ -142,9 +143,9 @@ def demonstrate(directory: Path, claims: Claims) -> None:
     new = directory / "restored"
     run(
         "restore", first.snapshot_id, "--repository", str(repository), "--data", str(new),
-        "--nodes", "3", "--first-port", str(first_port),
+        "--nodes", "3", "--first-port", first_port,
     )  # fmt: skip
-    with Cluster(new, repository, first_port=first_port) as restored:
+    with Cluster(new) as restored:
         asyncio.run(compare_restored(restored, before, journal, first, claims))
 
     title("Summary")

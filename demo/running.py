@@ -45,18 +45,13 @@ def free_ports(count: int) -> int:
 class Cluster:
     """A cluster and a coordinator under `quiesce up`; a context manager that stops all of it."""
 
-    def __init__(self, data: Path, repository: Path, *, first_port: int, nodes: int = 3) -> None:
+    def __init__(self, data: Path, *options: str) -> None:
         self.data = data
-        self._first_port = first_port
-        self._nodes = nodes
-        self._repository = repository
+        self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Cluster:
-        arguments = (
-            "up", "--data", str(self.data), "--nodes", str(self._nodes), "--first-port", str(self._first_port),
-            "--repository", str(self._repository),
-        )  # fmt: skip
+        arguments = ("up", "--data", str(self.data), *self._options)
         print(f"\n$ quiesce {' '.join(arguments)} &", flush=True)
         self._process = subprocess.Popen([*QUIESCE, *arguments], start_new_session=True)
         self._wait()
