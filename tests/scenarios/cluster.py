@@ -24,14 +24,18 @@ def free_ports(count: int) -> list[int]:
 
     Else a node that was killed could find its port taken by somebody's connection.
     """
-    found: list[int] = []
-    first = 12_000 + os.getpid() * 37 % 18_000
-    for port in range(first, first + 2_000):
-        with socket.socket() as held, contextlib.suppress(OSError):
-            held.bind(("127.0.0.1", port))
-            found.append(port)
-        if len(found) == count:
-            return found
+    first = free_port_range(count)
+    return list(range(first, first + count))
+
+
+def free_port_range(count: int) -> int:
+    """Return the first of `count` such ports in a row."""
+    start = 12_000 + os.getpid() * 37 % 18_000
+    for first in range(start, start + 2_000, count):
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            for port in range(first, first + count):
+                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
     raise RuntimeError("no free ports")
 
 

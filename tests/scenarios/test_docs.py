@@ -1,0 +1,95 @@
+"""The commands of the quick start run as they stand, against a real cluster, and print what they are said to print."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.scenarios.cluster import free_port_range
+from tests.scenarios.console import Step, steps, with_ports
+
+SERVES_WITHIN_S = 60
+
+
+class Reader:
+    """Types the steps of a guide in an empty directory; `quiesce up` stays in the background, its own terminal."""
+
+    def __init__(self, directory: Path, root: Path) -> None:
+        first = free_port_range(8)
+        self._ports = {"71": first, "72": first + 4}
+        self._directory = directory
+        self._background: list[subprocess.Popen[bytes]] = []
+        (directory / "examples").symlink_to(root / "examples")
+        self._environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "QUIESCE_CLUSTER": ",".join(f"127.0.0.1:{first + node}" for node in (1, 2, 3)),
+            "QUIESCE_COORDINATOR": f"127.0.0.1:{first}",
+        }
+
+    def do(self, step: Step) -> str:
+        """Do what a step says, and return its output."""
+        text = with_ports(step.text, self._ports)
+        if step.language == "console" and text.startswith("quiesce up"):
+            return self._up(text, step)
+        command = [sys.executable, "-c", text] if step.language == "python" else ["bash", "-c", text]
+        done = subprocess.run(
+            command, cwd=self._directory, env=self._environment, timeout=300,
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{text}\n{done.stdout}"
+        return done.stdout
+
+    def _up(self, text: str, step: Step) -> str:
+        log = self._directory / f"up-{len(self._background)}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                text.split(), cwd=self._directory, env=self._environment,
+                stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+        self._background.append(process)
+        deadline = time.monotonic() + SERVES_WITHIN_S
+        while step.missing(log.read_text()):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        return log.read_text()
+
+    def interrupt(self) -> list[int]:
+        """Press Ctrl-C in every terminal, and return the exit codes."""
+        for process in self._background:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+        return [process.wait(60) for process in self._background]
+
+    def kill(self) -> None:
+        for process in self._background:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+@pytest.fixture
+def reader(tmp_path: Path, project_root: Path) -> Iterator[Reader]:
+    found = Reader(tmp_path, project_root)
+    yield found
+    found.kill()
+
+
+@pytest.mark.timeout(300)
+def test_the_quick_start_does_what_it_says(reader: Reader, project_root: Path) -> None:
+    guide = (project_root / "docs" / "guide" / "quickstart.md").read_text()
+    done = 0
+    for step in steps(guide):
+        output = reader.do(step)
+        assert not step.missing(output), f"{step.text}\nmust print {step.missing(output)}, but printed\n{output}"
+        done += 1
+    assert done > 10
+    assert set(reader.interrupt()) <= {0, 130}
