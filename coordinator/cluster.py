@@ -10,6 +10,7 @@ from coordinator.job.choosing import Held, Replica, Survey
 from quiesce.errors import NoLeader, QuiesceError
 from quiesce.v1.node_pb2 import (
     NODE_ROLE_LEADER,
+    SERVING_STATE_CATCHING_UP,
     SERVING_STATE_DRAINED,
     SERVING_STATE_SERVING,
     Mark,
@@ -95,16 +96,17 @@ def leader_of(answers: list[tuple[Member, NodeStatus | QuiesceError]]) -> NodeSt
 
 def _replica(member: Member, answer: NodeStatus | QuiesceError | None, leader: NodeStatus) -> Replica:
     leads = member.node_id == leader.node_id
+    healthy = serving = passing = False
     if not isinstance(answer, NodeStatus):
-        detail = f"does not answer: {answer.message()}" if answer is not None else "is not known yet"
-        healthy = serving = False
+        detail = f"does not answer ({answer.fields.get('detail', answer.reason())})" if answer else "is not known yet"
     elif not leads and member.HasField("active") and not member.active:
-        detail, healthy, serving = "is not heard of by the leader", False, False
+        detail, passing = "answers, but the leader does not hear of it", True
     else:
         healthy, serving = True, answer.serving == SERVING_STATE_SERVING
+        passing = answer.serving == SERVING_STATE_CATCHING_UP
         detail = f"is {ServingState.Name(answer.serving).removeprefix('SERVING_STATE_')}"
     match_index = leader.commit_index if leads or not member.HasField("match_index") else member.match_index
-    return Replica(member.node_id, healthy, serving, match_index, _priority(answer), detail)
+    return Replica(member.node_id, healthy, serving, match_index, _priority(answer), passing, detail)
 
 
 def _priority(answer: NodeStatus | QuiesceError | None) -> int:

@@ -71,10 +71,6 @@ class JobRecord:
 
 def record_of(job: Backup) -> JobRecord:
     """Return what is kept of a job."""
-    failed_step = ""
-    if job.failure is not None:
-        # The step of the line that tells the failure: the job's own step has moved on by then.
-        failed_step = next((e.step for e in reversed(job.events) if e.text == job.failure.message), job.step.value)
     # The verdict stands before the lease is given back, but the job runs until then.
     return JobRecord(
         id=job.request.job_id,
@@ -87,7 +83,7 @@ def record_of(job: Backup) -> JobRecord:
         started_ms=job.started_ms,
         ended_ms=job.ended_ms,
         failure=job.failure if job.ended else None,
-        failed_step=failed_step,
+        failed_step=job.failed_at,
         events=job.events,
     )
 

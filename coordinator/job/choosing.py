@@ -23,6 +23,8 @@ class Replica:
     serving: bool
     match_index: int = 0
     backup_priority: int = 0
+    # It is not well, but will probably be in a moment: it catches up, or a new leader has not heard of it yet.
+    passing: bool = False
     # Why it is not healthy or not serving, for people.
     detail: str = ""
 
@@ -46,6 +48,11 @@ class Survey:
     leader_id: int
     replicas: tuple[Replica, ...]
     lease: Held | None = None
+
+    @property
+    def passing(self) -> bool:
+        """Whether what is wrong with the cluster will probably be over in a moment."""
+        return any(r.passing for r in self.replicas) and all(r.healthy or r.passing for r in self.replicas)
 
 
 @dataclass(frozen=True, slots=True)

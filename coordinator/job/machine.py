@@ -105,7 +105,9 @@ def _advance(turn: Turn, answer: Answer) -> None:  # noqa: C901 — one flat tab
                 detail = f"node {job.node_id} leads, and no other node took over"
                 _end(turn, Verdict.FAILED, Failure.of(ClusterDegraded(detail=detail)))
             elif not _end_if_due(turn):
-                turn.acquire()
+                # The new leader has yet to hear of everybody before it lets anyone go.
+                turn.set(transferred=True)
+                turn.look_around(first=True)
         case Step.ACQUIRE, happenings.Acquired(epoch=epoch):
             turn.granted(epoch)
             if not _end_if_due(turn):
@@ -138,13 +140,19 @@ def _advance(turn: Turn, answer: Answer) -> None:  # noqa: C901 — one flat tab
 def _surveyed(turn: Turn, answer: happenings.Surveyed) -> None:
     job = turn.job
     request = job.request
+    wanted = job.node_id if job.transferred else request.node_id
     try:
-        choice = choose(answer.survey, node_id=request.node_id, tried=job.tried, last_used=request.last_used)
+        choice = choose(answer.survey, node_id=wanted, tried=job.tried, last_used=request.last_used)
+        if choice.leads and job.transferred:
+            raise ClusterDegraded(detail=f"node {choice.node_id} leads again although another node had taken over")
     except QuiesceError as error:
-        again = isinstance(error, ClusterDegraded | RotationHeld) and job.attempt > 1
+        again = isinstance(error, ClusterDegraded) and answer.survey.passing
+        again = again or (isinstance(error, ClusterDegraded | RotationHeld) and job.attempt > 1)
         _not_chosen(turn, Failure.of(error), again=again)
         return
-    turn.set(node_id=choice.node_id, snapshot_id=answer.snapshot_id, failure=None if job.attempt == 1 else job.failure)
+    turn.set(node_id=choice.node_id, snapshot_id=answer.snapshot_id)
+    if job.attempt == 1:
+        turn.fail(None)
     turn.note(f"node {choice.node_id} was chosen" + (", and leads" if choice.leads else ""))
     if choice.leads:
         turn.transfer()
@@ -157,7 +165,7 @@ def _not_chosen(turn: Turn, failure: Failure, *, again: bool) -> None:
     if again:
         turn.note_once(f"no replica can be taken yet: {failure.message}")
         if job.attempt == 1:
-            turn.set(failure=failure)
+            turn.fail(failure)
         turn.look_around(first=False)
     elif job.attempt > 1 and job.failure is not None:
         turn.note(f"no other replica can be taken: {failure.message}")
@@ -194,12 +202,14 @@ def _end_or_elsewhere(turn: Turn, failure: Failure) -> None:
         _end(turn, Verdict.FAILED, failure)
         return
     turn.note(f"failed on node {job.node_id}, attempt {job.attempt}: {failure.message}")
-    turn.set(failure=failure, tried=job.tried if again else job.tried | {job.node_id})
+    turn.fail(failure)
+    turn.set(tried=job.tried if again else job.tried | {job.node_id})
     turn.release()
 
 
 def _end(turn: Turn, verdict: Verdict, failure: Failure | None) -> None:
-    turn.set(verdict=verdict, failure=failure, ending=None)
+    turn.set(verdict=verdict, ending=None)
+    turn.fail(failure)
     if failure is not None:
         turn.note(failure.message)
     if turn.job.asked_lease:
@@ -287,7 +297,8 @@ def _cancelled(turn: Turn, why: str) -> None:
             turn.done("not waiting for the replica to serve again")
         case Step.RELEASE:
             if job.verdict is None:
-                turn.set(verdict=Verdict.CANCELLED, failure=failure)
+                turn.set(verdict=Verdict.CANCELLED)
+                turn.fail(failure)
                 turn.note(f"cancelled: {why}")
         case Step.TRANSFER | Step.ACQUIRE:
             _end_soon(turn, Verdict.CANCELLED, failure, f"cancelled: {why}")
@@ -299,7 +310,8 @@ def _cancelled(turn: Turn, why: str) -> None:
 def _journal_lost(turn: Turn, failure: Failure) -> None:
     match turn.job.step:
         case Step.RELEASE if turn.job.verdict is None:
-            turn.set(verdict=Verdict.FAILED, failure=failure)
+            turn.set(verdict=Verdict.FAILED)
+            turn.fail(failure)
         case Step.PUBLISH | Step.RELEASE | Step.RETURN:
             turn.note_once(f"the job's state could not be recorded: {failure.message}")
         case Step.TRANSFER | Step.ACQUIRE:

@@ -157,11 +157,14 @@ class Backup:
     # Decided before the job ends: the lease is given back after it.
     verdict: Verdict | None = None
     failure: Failure | None = None
+    failed_at: str = ""
     # What the job will come to as soon as it is known whether the lease was granted.
     ending: tuple[Verdict, Failure] | None = None
     attempt: int = 1
     tried: frozenset[int] = frozenset()
     node_id: int = 0
+    # The chosen replica led, and another node has taken over.
+    transferred: bool = False
     epoch: int = 0
     snapshot_id: str = ""
     mark: Mark | None = None

@@ -7,7 +7,7 @@ from typing import Any
 
 from coordinator.job import effects
 from coordinator.job.effects import Effect
-from coordinator.job.model import Backup, JobEvent, Lease, Mark, Moment, Step, owner_of
+from coordinator.job.model import Backup, Failure, JobEvent, Lease, Mark, Moment, Step, owner_of
 
 # Steps in which the lease is held and renewed.
 HOLDING = frozenset({Step.DRAIN, Step.MARK, Step.CHECKPOINT, Step.SNAPSHOT, Step.FENCE, Step.PUBLISH})
@@ -43,6 +43,11 @@ class Turn:
         """Add a line unless it is the last one already."""
         if not self.job.events or self.job.events[-1].text != text:
             self.note(text)
+
+    def fail(self, failure: Failure | None) -> None:
+        """Keep why the job fails, or would if it found no other way, and at which step that was."""
+        if failure is not self.job.failure:
+            self.set(failure=failure, failed_at=self.job.step.value if failure is not None else "")
 
     def waited_ms(self) -> int:
         """Return how long the present step may take, for messages."""
@@ -215,7 +220,9 @@ class Turn:
     def next_attempt(self) -> None:
         """Begin again with another replica."""
         job = self.job
-        self.set(attempt=job.attempt + 1, node_id=0, epoch=0, mark=None, asked_lease=False, snapshot_id="")
+        self.set(
+            attempt=job.attempt + 1, node_id=0, transferred=False, epoch=0, mark=None, asked_lease=False, snapshot_id=""
+        )
         self.look_around(first=True)
 
     def await_serving(self) -> None:

@@ -68,6 +68,9 @@ class FakeCluster:
     def __init__(self) -> None:
         self.leader = 1
         self.down: set[int] = set()
+        # They answer, but the leader has not heard of them; as often as they are asked for.
+        self.unheard: set[int] = set()
+        self.unheard_for = 0
         self.lease: RotationLease | None = None
         self.epoch = 100
         self.checkpoints: dict[int, int] = {}
@@ -123,7 +126,10 @@ class FakeCluster:
         return status
 
     def _members(self) -> list[Member]:
-        return [Member(node_id=n, address=f"n:{n}", match_index=1_000, active=n not in self.down) for n in (1, 2, 3)]
+        return [
+            Member(node_id=n, address=f"n:{n}", match_index=1_000, active=n not in self.down | self.unheard)
+            for n in (1, 2, 3)
+        ]
 
     async def status(self, node: int | str, *, timeout_s: float | None = None) -> NodeStatus:
         self._called("status")
@@ -133,6 +139,9 @@ class FakeCluster:
 
     async def statuses(self, *, timeout_s: float = 2.0) -> list[tuple[Member, NodeStatus | errors.QuiesceError]]:
         self._called("statuses")
+        self.unheard_for -= 1
+        if self.unheard_for < 0:
+            self.unheard = set()
         down = errors.Unavailable(addresses="n", seconds=1, detail="down")
         return [(m, down if m.node_id in self.down else self._status(m.node_id)) for m in self._members()]
 
@@ -190,6 +199,7 @@ class FakeCluster:
     async def transfer_leadership(self, to_node_id: int = 0) -> int:
         self._called("transfer_leadership")
         self.leader = to_node_id or next(n for n in (1, 2, 3) if n != self.leader)
+        self.unheard, self.unheard_for = {1, 2, 3} - {self.leader}, 2
         return self.leader
 
     async def restore_node(

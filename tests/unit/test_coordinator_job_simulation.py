@@ -52,6 +52,7 @@ class World:
         self.now = 1_000
         self.queue: list[tuple[int, int, Callable[[], None]]] = []
         self.order = itertools.count()
+        self.leader = 1
         self.lease: Held | None = None
         self.epochs = itertools.count(100)
         self.granted: set[int] = set()
@@ -144,10 +145,15 @@ class World:
                 return h.RepositoryReady(ticket)
             case e.LookAround():
                 down = self.random.random() < self.trouble / 2
-                replicas = tuple(Replica(n, healthy=not (down and n == 2), serving=True) for n in (1, 2, 3))
-                return h.Surveyed(ticket, Survey("c", 1, replicas, self.held()), f"snapshot-{ticket}")
+                passing = down and self.random.random() < 0.5
+                replicas = tuple(
+                    Replica(n, healthy=not (down and n == 2), serving=True, passing=passing and n == 2)
+                    for n in (1, 2, 3)
+                )
+                return h.Surveyed(ticket, Survey("c", self.leader, replicas, self.held()), f"snapshot-{ticket}")
             case e.TransferLeadership():
-                return h.Transferred(ticket, self.random.choice([1, 2, 3]))
+                self.leader = self.random.choice([1, 2, 3])
+                return h.Transferred(ticket, self.leader)
             case e.AcquireLease(node_id=node_id, owner=owner, reason=reason, ttl_ms=ttl_ms):
                 if self.held() is not None:
                     return h.Failed(ticket, Failure.of(errors.RotationHeld(owner="other")))
