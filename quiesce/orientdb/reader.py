@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -118,28 +119,14 @@ class ExportReader:
     def _records(self) -> Iterator[list[ExportedRecord]]:
         scanner = self._scanner
         scanner.take("[", "a list of records")
-        batch: list[ExportedRecord] = []
-        limit = self._batch_records
-        append, value, peek = batch.append, scanner.value, scanner.peek
+        objects = scanner.objects()
         while True:
-            found = peek(commas=True)
-            if found != "{":
-                break
-            byte, text = value()
-            try:
-                append(parse_record(text, byte))
-            except NotARecord as error:
-                scanner.malformed(error, byte)
-            if len(batch) >= limit:
-                yield batch
-                batch = []
-                append = batch.append
-            if peek() not in {",", "]", ""}:
-                scanner.malformed("a comma or the end of the records expected")
-        if not found:
-            scanner.truncated()
-        if found != "]":
-            scanner.malformed(f"a record expected, {found!r} found")
-        scanner.skip()
-        if batch:
+            batch = []
+            for byte, text in islice(objects, self._batch_records):
+                try:
+                    batch.append(parse_record(text, byte))
+                except NotARecord as error:
+                    scanner.malformed(error, byte)
+            if not batch:
+                return
             yield batch

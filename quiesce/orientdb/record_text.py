@@ -20,11 +20,8 @@ _LEAD = re.compile(
     rb'\{"@type":"[dve]","@rid":"#(\d{1,5}):(\d{1,19})","@version":(\d{1,10})'
     rb'(?:,("@class":"[^"\\]*"))?(?:,"@fieldTypes":"([^"\\]*)")?(?:,|(?=\}))'
 )
-# An embedded document without others inside whose two @fieldTypes are the same: engine 3.2 writes both.
-_EMBEDDED_TWICE = re.compile(
-    rb'(\{"@type":"d","@version":0(?:,"@class":"[^"\\]*")?),"@fieldTypes":"([^"\\]*)"'
-    rb'(,(?:[^{}"]|"(?:[^"\\]|\\.)*")*,"@fieldTypes":"\2"\})'
-)
+# The beginning of an embedded document with an early @fieldTypes: engine 3.2 writes it again at the end.
+_EMBEDDED_EARLY = re.compile(rb'\{"@type":"d","@version":0(?:,"@class":"[^"\\]*")?(,"@fieldTypes":"[^"\\]*")')
 # The @-keys of embedded documents in their usual places, and any other.
 _AT_KEYS = re.compile(
     rb'\{"@type":"d","@version":0(?:,"@class":"[^"\\]*")?(?!,"@fieldTypes")|,"@fieldTypes":"[^"\\]*"\}|"@'
@@ -97,9 +94,10 @@ def _cut(text: bytes, lead: re.Match[bytes]) -> bytes | None:
     if late is not None and (b'"' in late or b"\\" in late):
         late_at, late = -1, None
     if rest.find(b'"@', 0, late_at + 1 if late_at >= 0 else len(rest)) >= 0:
-        rest = _EMBEDDED_TWICE.sub(rb"\1\3", rest)
-        if b'"@' in _AT_KEYS.findall(rest):
+        once = _embedded_once(rest)
+        if once is None or b'"@' in _AT_KEYS.findall(once):
             return None
+        rest = once
     if early is not None:
         if late is None:
             rest = rest[:-1] + (b"," if len(rest) > 1 else b"") + b'"@fieldTypes":"' + early + b'"}'
@@ -108,6 +106,20 @@ def _cut(text: bytes, lead: re.Match[bytes]) -> bytes | None:
     if class_text is None:
         return b"{" + rest
     return b"{" + class_text + (b"," if len(rest) > 1 else b"") + rest
+
+
+def _embedded_once(text: bytes) -> bytes | None:
+    """Leave out the early @fieldTypes of embedded documents; None where the late one is another, or hard to find."""
+    parts = []
+    at = 0
+    for early in _EMBEDDED_EARLY.finditer(text):
+        # The first brace that closes must be the document's own, with the same list right before it.
+        end = text.find(b"}", early.end())
+        if text.find(b"{", early.end(), end) >= 0 or not text.endswith(early[1], early.end(), end):
+            return None
+        parts.append(text[at : early.start(1)])
+        at = early.end()
+    return b"".join((*parts, text[at:])) if at else text
 
 
 def _holds(late: bytes, early: bytes) -> bool:

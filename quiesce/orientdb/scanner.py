@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from quiesce.errors import FileUnusable, MalformedExport, TruncatedExport
@@ -25,6 +25,15 @@ _CUT = 12
 _CUT_OFF = re.compile(
     r"|t|tr|tru|f|fa|fal|fals|n|nu|nul|N|Na|-?(?:I|In|Inf|Infi|Infin|Infini|Infinit)|[-+.eE0-9]+|u[0-9a-fA-F]{0,4}"
 )
+
+
+# What stands in front of every record of an array but the first.
+_BETWEEN = re.compile(r"[ \t\r\n]*,[ \t\r\n,]*(?=\{)")
+
+
+def _between(text: str, at: int) -> int | None:
+    found = _BETWEEN.match(text, at)
+    return found.end() if found else None
 
 
 def _ignored(_: str) -> None:
@@ -46,12 +55,13 @@ class Scanner:
         self._at = 0
         self._base = 0
         self._started = False
-        self._raw_decode: Callable[[str, int], tuple[object, int]] = json.JSONDecoder(
+        # Returns a value and where it ends; raises StopIteration with a place where there is none.
+        self._scan: Callable[[str, int], tuple[object, int]] = json.JSONDecoder(
             # Numbers only have to be passed over; turning them into objects could lose digits or overflow.
             parse_float=_ignored,
             parse_int=_ignored,
             parse_constant=_ignored,
-        ).raw_decode
+        ).scan_once  # type: ignore[attr-defined]  # not in its stub
 
     @property
     def byte(self) -> int:
@@ -124,7 +134,10 @@ class Scanner:
         while True:
             start = self._at
             try:
-                _, end = self._raw_decode(self._text, start)
+                _, end = self._scan(self._text, start)
+            except StopIteration as error:
+                self._read_on_or_raise(json.JSONDecodeError("Expecting value", self._text, error.value))
+                continue
             except json.JSONDecodeError as error:
                 self._read_on_or_raise(error)
                 continue
@@ -155,6 +168,40 @@ class Scanner:
 
     def _not_json(self, error: json.JSONDecodeError) -> NoReturn:
         self.malformed(error.msg[0].lower() + error.msg[1:], self._base + error.pos)
+
+    def objects(self) -> Iterator[tuple[int, bytes]]:
+        """Take the objects of an array, behind its bracket, and its end; yield the place and the text of each.
+
+        Between them stand one comma or more. Raises as `value` does.
+        """
+        separated = True
+        while True:
+            at = _between(self._text, self._at)
+            if at is not None:
+                try:
+                    _, end = self._scan(self._text, at)
+                except (StopIteration, ValueError, RecursionError):
+                    pass
+                else:
+                    self._at = end
+                    separated = False
+                    yield self._base + at, self._data[at:end]
+                    continue
+            # The first one, the end, something wrong, or the end of what was read.
+            while (found := self.peek()) == ",":
+                self._at += 1
+                separated = True
+            if not found:
+                self.truncated()
+            if found == "]":
+                self._at += 1
+                return
+            if found != "{":
+                self.malformed(f"a record expected, {found!r} found")
+            if not separated:
+                self.malformed("a comma or the end of the records expected")
+            yield self.value()
+            separated = False
 
     def until(self, end: str) -> tuple[int, bytes]:
         """Take everything up to and with the character `end`; return its place and its text."""
