@@ -1,6 +1,6 @@
 """Proposals a second through three processes on one machine: real gRPC, real fdatasync, a state that does nothing.
 
-Usage: python -m benchmarks.consensus_throughput [--in-flight 128] [--seconds 5] [--bytes 100] [--directory DIR] [--profile]
+Usage: python -m benchmarks.consensus_throughput --help
 """
 
 from __future__ import annotations

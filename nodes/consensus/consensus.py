@@ -178,7 +178,7 @@ class Consensus:
         """Stop taking part; whoever waits is told that the outcome is unknown."""
         if not self._servicer.running:
             return
-        self._servicer.running = False
+        await self._servicer.stop()
         await self._snapshots.stop()
         await asyncio.gather(*(link.stop() for link in self._links.values()))
         await asyncio.to_thread(self._driver.stop)

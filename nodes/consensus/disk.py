@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -21,12 +21,20 @@ def attempt(operation: str, path: Path, call: Callable[P, T], *args: P.args, **k
         raise DiskFailed(operation=operation, path=path, detail=error.strerror or error) from error
 
 
+def _glob(directory: Path, pattern: str) -> Sequence[Path]:
+    return list(directory.glob(pattern))
+
+
 class Disk:
     """A disk as the operating system gives it. Every method raises DiskFailed, and none retries.
 
     After a failed fsync the kernel may have dropped the pages and call the next one a success, so whoever sees
     DiskFailed must end the process (https://www.usenix.org/conference/atc20/presentation/rebello).
     """
+
+    def make_directory(self, path: Path) -> None:
+        """Make a directory and those above it where they are missing."""
+        attempt("create", path, path.mkdir, parents=True, exist_ok=True)
 
     def create(self, path: Path) -> int:
         """Create a file that must not exist, and return its descriptor, open for appending."""
@@ -35,6 +43,10 @@ class Disk:
     def open(self, path: Path) -> int:
         """Open an existing file for appending."""
         return attempt("open", path, os.open, path, os.O_WRONLY | os.O_APPEND)
+
+    def list(self, directory: Path, suffix: str) -> Sequence[Path]:
+        """Return the files of a directory whose names end in `suffix`, in order of their names."""
+        return sorted(attempt("list", directory, _glob, directory, f"*{suffix}"))
 
     def read(self, path: Path) -> bytes:
         """Return the content of a file."""

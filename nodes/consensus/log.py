@@ -83,9 +83,9 @@ def initialise_log(
         DiskFailed: the disk refused.
     """
     disk = disk or Disk()
-    if directory.exists() and any(directory.glob("*.log")):
+    disk.make_directory(directory)
+    if disk.list(directory, ".log"):
         raise DirectoryNotEmpty(path=directory)
-    directory.mkdir(parents=True, exist_ok=True)
     state = LogState(HardState(term, 0, index), Point(index, term), tuple(voters), tuple(learners))
     write_segment(directory, SegmentHeader(1, 1, random_salt()), state, disk)
     disk.sync_directory(directory.parent)
@@ -156,8 +156,11 @@ class DurableLog:
 
     def compact(self, base: Point) -> None:
         """Forget the entries up to `base`, and remove the segments that hold no others."""
-        self._write(STATE, replace(self.state, base=base).encode())
-        self.state = replace(self.state, base=base)
+        hard_state = self.state.hard_state
+        # The commit index moves more often than it is written; what is forgotten was committed.
+        hard_state = hard_state._replace(commit=max(hard_state.commit, base.index))
+        self.state = replace(self.state, base=base, hard_state=hard_state)
+        self._write(STATE, self.state.encode())
         self.drop_covered()
 
     def drop_covered(self) -> None:

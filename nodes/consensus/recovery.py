@@ -54,9 +54,9 @@ def recover_log(directory: Path, *, disk: Disk | None = None, segment_bytes: int
         DiskFailed: the disk refused.
     """
     disk = disk or Disk()
-    for unfinished in directory.glob("*.new"):
+    for unfinished in disk.list(directory, ".new"):
         disk.remove(unfinished)
-    paths = sorted(directory.glob("*.log"))
+    paths = disk.list(directory, ".log")
     if not paths:
         raise damaged(directory, 0, "there is no log")
     replay = _Replay()
@@ -174,11 +174,12 @@ class _Replay:
     def _append(self, entry: StoredEntry) -> None:
         self.segment_last = max(self.segment_last, entry.index)
         if self.entries:
-            first = self.entries[0].index
-            if not first <= entry.index <= self.entries[-1].index + 1:
-                raise ValueError(f"entry {entry.index} does not follow entry {self.entries[-1].index}")
-            del self.entries[entry.index - first :]
-        # Entries that a later compaction covers may start anywhere; `finished` sees to the rest.
+            first, last = self.entries[0].index, self.entries[-1].index
+            if entry.index > last + 1:
+                raise ValueError(f"entry {entry.index} does not follow entry {last}")
+            # Where older segments were removed, what is left may start, and be replaced from, anywhere before the
+            # base that a later record sets; `finished` sees to it that nothing is missing behind that.
+            del self.entries[max(0, entry.index - first) :]
         self.entries.append(entry)
 
     def _forget(self, base: int) -> None:

@@ -52,20 +52,42 @@ class PeerService(PeerServicer):
         self._install = install
         self._options = options
         self._receiving = False
+        self._streams: set[asyncio.Task[Any]] = set()
         # Set while the replica runs; before and after that, peers are told to come again.
         self.running = False
 
     @typed_errors
     async def Raft(self, request_iterator: AsyncIterator[RaftBatch], context: Context) -> RaftStreamEnd:  # noqa: ARG002, N802
         """Take messages in order; not reading on is how a sender is slowed down."""
-        async for batch in request_iterator:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - handlers run in tasks
+        self._streams.add(task)
+        try:
+            await self._read(request_iterator)
+        except asyncio.CancelledError:
+            if self.running:
+                raise
+        finally:
+            self._streams.discard(task)
+        return RaftStreamEnd()
+
+    async def stop(self) -> None:
+        """End the streams of peers, which would otherwise last as long as the peers."""
+        self.running = False
+        streams = list(self._streams)
+        for stream in streams:
+            stream.cancel()
+        if streams:
+            await asyncio.wait(streams, timeout=1.0)
+
+    async def _read(self, batches: AsyncIterator[RaftBatch]) -> None:
+        async for batch in batches:
             self._admit(batch.cluster_id, batch.from_node_id)
             messages = list(batch.messages)
             self._driver.put_messages(PeerMessages(batch.from_node_id, messages, sum(map(len, messages))))
             # The Raft thread is told nothing for this: at the bound, a poll now and then costs less than its wakes.
             while self._driver.peer_bytes > self._options.peer_inbox_bytes and self.running:  # noqa: ASYNC110
                 await asyncio.sleep(_PAUSE_S)
-        return RaftStreamEnd()
 
     @typed_errors
     async def InstallSnapshot(  # noqa: N802
