@@ -51,7 +51,7 @@ class Follower:
         self.job = answer.job
         for event in answer.job.events[self._said :]:
             facts = {"job_id": answer.job.id, "at_ms": event.at_ms, "step": event.step, "node_id": answer.job.node_id}
-            self._output.message(f"{clock_text(event.at_ms)}  {event.step:<9} {event.text}", **facts)
+            self._output.message(f"{clock_text(event.at_ms)}  {event.step:<10} {event.text}", **facts)
         self._said = max(self._said, len(answer.job.events))
         if answer.HasField("snapshot") and answer.snapshot.pages_total:
             self._advance(answer.snapshot, stack)

@@ -96,7 +96,7 @@ class LineProgress(_Paced):
         parts = [f"{self._title}: {count(self._done)}"]
         if self._total:
             parts.append(f"of {count(self._total)} ({self._done / self._total:.0%})")
-        if elapsed_s > 0:
+        if elapsed_s > 0 and self._done:
             parts.append(f"at {count(self._done / elapsed_s)}/s")
         if (left_s := self._left_s(elapsed_s)) is not None and left_s > 0:
             parts.append(f"{seconds_text(left_s)} left")

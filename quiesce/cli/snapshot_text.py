@@ -50,7 +50,7 @@ def details(summary: SnapshotSummary) -> str:
         "Content id": summary.content_id,
         "Mark": f"term {summary.mark.term}, index {summary.mark.index}",
         "Replica": f"node {summary.node_id} of cluster {summary.cluster_id}",
-        "Taken": f"{time_text(summary.ended_ms)}, in {seconds_text(took_s)}",
+        "Taken": f"{time_text(summary.ended_ms)}, in {seconds_text(took_s) if took_s >= 60 else f'{took_s:.1f} s'}",
         "Databases": ", ".join(summary.databases) or "none",
         "Records": f"{summary.records:,} in {summary.pages:,} pages, {summary.pages_uploaded:,} of them uploaded",
         "Size": f"{amount(summary.bytes_raw, binary=True)}, uploaded {amount(summary.bytes_uploaded, binary=True)}",

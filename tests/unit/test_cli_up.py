@@ -25,6 +25,7 @@ from quiesce.cli.up.layout import (
 from quiesce.cli.up.processes import Processes
 from quiesce.cli.up.supervisor import (
     FIRST_BACKOFF_S,
+    HEAD_START_S,
     HEALTHY_AFTER_S,
     LAST_BACKOFF_S,
     STOP_WITHIN_S,
@@ -86,6 +87,35 @@ def test_stop_asked_twice_kills_at_once(running: Supervisor) -> None:
     assert running.step(StopAsked(), 5.1) == [Kill("a"), Kill("b")]
 
 
+@pytest.fixture
+def with_first() -> Supervisor:
+    supervisor = Supervisor(["a", "first"], stop_first={"first"})
+    supervisor.step(Tick(), 0.0)
+    return supervisor
+
+
+def test_the_others_are_stopped_when_the_first_has_ended(with_first: Supervisor) -> None:
+    assert with_first.step(StopAsked(), 5.0) == [Terminate("first")]
+    assert with_first.step(Exited("first", 0), 6.0) == [Terminate("a")]
+    assert with_first.next_s() == 6.0 + STOP_WITHIN_S
+    with_first.step(Exited("a", 0), 6.5)
+    assert with_first.ended
+
+
+def test_the_others_do_not_wait_for_ever_for_the_first(with_first: Supervisor) -> None:
+    with_first.step(StopAsked(), 5.0)
+    due_s = with_first.next_s()
+    assert due_s == 5.0 + HEAD_START_S
+    assert with_first.step(Tick(), due_s) == [Terminate("a")]
+    assert with_first.step(Exited("a", 0), due_s) == []
+    assert with_first.step(Tick(), due_s + STOP_WITHIN_S) == [SayKilled("first"), Kill("first")]
+
+
+def test_a_first_that_is_not_running_is_not_waited_for(with_first: Supervisor) -> None:
+    with_first.step(Exited("first", 1), 1.0)
+    assert with_first.step(StopAsked(), 1.1) == [Terminate("a")]
+
+
 def test_one_that_waits_for_its_restart_is_not_started_in_the_end(running: Supervisor) -> None:
     running.step(Exited("a", 1), 1.0)
     assert running.step(StopAsked(), 1.1) == [Terminate("b")]
@@ -97,7 +127,7 @@ def test_one_that_waits_for_its_restart_is_not_started_in_the_end(running: Super
 @pytest.mark.parametrize("seed", range(50))
 def test_any_order_of_events_ends(seed: int) -> None:
     chance, names = random.Random(seed), ["a", "b", "c"]
-    supervisor, alive, now_s = Supervisor(names), set[str](), 0.0
+    supervisor, alive, now_s = Supervisor(names, chance.sample(names, chance.randrange(3))), set[str](), 0.0
 
     def step(event: Exited | StopAsked | Tick) -> None:
         for effect in supervisor.step(event, now_s):
@@ -120,7 +150,9 @@ def test_any_order_of_events_ends(seed: int) -> None:
         if chance.random() < 0.03:
             step(StopAsked())
     step(StopAsked())
-    for name in sorted(alive):
+    while alive:
+        name = chance.choice(sorted(alive))
+        alive.remove(name)
         step(Exited(name, -9))
     assert supervisor.ended
 

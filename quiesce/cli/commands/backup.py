@@ -59,9 +59,14 @@ def command(
 def follow(output: Output, backups: BlockingBackups, answers: Iterator[JobProgress]) -> None:
     """Show a job until its end, and then its snapshot."""
     follower = Follower(output)
-    with ExitStack() as stack:
-        for answer in answers:
-            follower.show(answer, stack)
+    try:
+        with ExitStack() as stack:
+            for answer in answers:
+                follower.show(answer, stack)
+    except KeyboardInterrupt:
+        if follower.job.id:
+            output.message(f"The backup goes on. Follow it with: quiesce jobs watch {follower.job.id}")
+        raise
     job = follower.job
     found = backups.show(job.snapshot_id, repository=job.repository)
     output.result({**job_facts(job), "snapshot": summary_facts(found.summary)}, details(found.summary))

@@ -128,7 +128,7 @@ def _welcome(layout: Layout, leader: int) -> str:
         lines.append(f"  export QUIESCE_COORDINATOR={layout.coordinator}")
     lines += [
         "  quiesce nodes",
-        "  quiesce import world examples/world-3.2.34.json.gz",
+        "  quiesce import examples/world-3.2.34.json.gz --database world",
         "  quiesce backup",
         "",
         "Ctrl-C here stops all of it.",

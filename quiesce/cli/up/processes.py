@@ -28,6 +28,7 @@ from quiesce.cli.up.supervisor import (
 
 _BOUND = Path(__file__).with_name("bound.py")
 _LOG_TAIL_BYTES = 4096
+COORDINATOR = "coordinator"
 
 
 def commands(directory: Path, layout: Layout) -> dict[str, list[str]]:
@@ -40,7 +41,7 @@ def commands(directory: Path, layout: Layout) -> dict[str, list[str]]:
         cluster = ["--members", members, "--cluster-id", layout.cluster_id]
         children[f"node-{node_id}"] = [*quiesce, "node", *where, *cluster]
     cluster_addresses = ",".join(layout.members.values())
-    children["coordinator"] = [
+    children[COORDINATOR] = [
         *quiesce,
         "coordinator",
         *("--listen", layout.coordinator, "--cluster", cluster_addresses, "--repository", layout.repository),
@@ -55,7 +56,8 @@ class Processes:
         self._commands = children
         self._logs = logs
         self._say = say
-        self._supervisor = Supervisor(children)
+        # It gives back the lease of a running backup, and for that it needs the nodes.
+        self._supervisor = Supervisor(children, stop_first={COORDINATOR} & children.keys())
         self._running: dict[str, asyncio.subprocess.Process] = {}
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._waits: set[asyncio.Task[None]] = set()
