@@ -1,0 +1,37 @@
+"""deploy/: the example configurations are valid; the units give up on what a person must fix."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from coordinator.config import coordinator_config
+from coordinator.config import read_toml as read_coordinator
+from nodes.config import node_config
+from nodes.config import read_toml as read_node
+from quiesce.errors import all_errors
+
+
+def test_the_node_example_is_valid(project_root: Path) -> None:
+    config = node_config(read_node(project_root / "deploy" / "config" / "node.toml"))
+    assert set(config.members) == {1, 2, 3}
+    assert config.members[config.node_id] == config.advertise
+
+
+def test_the_coordinator_example_is_valid(project_root: Path) -> None:
+    config = coordinator_config(read_coordinator(project_root / "deploy" / "config" / "coordinator.toml"))
+    assert len(config.cluster) == 3
+    assert config.policy.lease_ms == 30_000
+
+
+@pytest.mark.parametrize("daemon", ["node", "coordinator"])
+def test_a_unit_starts_its_daemon_with_its_file(project_root: Path, daemon: str) -> None:
+    unit = (project_root / "deploy" / "systemd" / f"quiesce-{daemon}.service").read_text()
+    assert f"ExecStart=/opt/quiesce/bin/quiesce {daemon} --config /etc/quiesce/{daemon}.toml\n" in unit
+    names = {error.exit_code: error.__name__ for error in all_errors()}
+    (codes,) = re.findall(r"^RestartPreventExitStatus=(.*)$", unit, re.MULTILINE)
+    final = {names.get(int(code), "Usage") for code in codes.split()}
+    assert final <= {"Usage", "DamagedLog", "DamagedStore", "InvalidConfiguration", "DirectoryNotEmpty"}
+    assert "InvalidConfiguration" in final
