@@ -56,11 +56,15 @@ def node(**values: Any) -> None:
 
 def run(config: NodeConfig) -> None:
     """Run the daemon in this process; see `run_daemon` for what it raises."""
+    import uvloop
+
     from nodes.daemon import run_daemon
     from nodes.logs import configure_logs
 
     configure_logs(form=config.log_format, level=config.log_level, node_id=config.node_id)
-    asyncio.run(run_daemon(config))
+    # A gRPC call costs about half the processor time of asyncio's own loop: docs/benchmarks.md.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run_daemon(config))
 
 
 if __name__ == "__main__":
