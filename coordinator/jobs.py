@@ -157,7 +157,7 @@ class Jobs:
         elif self.ready.is_set():
             return
         elif why is None:
-            detail = "the coordinator is starting"
+            detail = "the coordinator has not reached its cluster yet"
         else:
             # The inner one's address and question would only say the same twice.
             detail = why.fields.get("detail", why.message())
