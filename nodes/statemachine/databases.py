@@ -127,11 +127,14 @@ def _bring_data_along(working: Working, before: DatabaseSchema, result: SchemaRe
             if index.id in result.created_indexes:
                 index_fill.clear(engine, database, index.id)
             else:
-                index_fill.remove(engine, database, index, clusters)
+                undo = engine.new_batch()
+                index_fill.removal(engine, undo, database, index, clusters)
+                engine.write(undo)
         raise
-    for index, clusters in removals:
-        index_fill.remove(engine, database, index, clusters)
     pending = working.pending
+    pending.begun = engine.new_batch()
+    for index, clusters in removals:
+        index_fill.removal(engine, pending.begun, database, index, clusters)
     for cluster in result.dropped_clusters:
         begin, end = keys.cluster_range(database, cluster)
         pending.dropped.extend(((RECORDS, begin, end), (PAGES, begin, end)))

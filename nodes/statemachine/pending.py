@@ -21,12 +21,14 @@ class Pending:
         self.engine = engine
         self.families: dict[str, Changes] = {name: {} for name in FAMILIES}
         self.dropped: list[tuple[str, bytes, bytes]] = []
+        # A batch that was begun outside: more than is good to hold as changes here.
+        self.begun: Batch | None = None
         # Next position and number of records by database and cluster, as of the last command.
         self.counters: dict[tuple[int, int], tuple[int, int]] = {}
 
     def batch(self) -> Batch:
         """Return all changes as one batch, and forget them."""
-        batch = self.engine.new_batch()
+        batch, self.begun = self.begun or self.engine.new_batch(), None
         for family, begin, end in self.dropped:
             self.engine.delete_range(batch, family, begin, end)
         self.dropped.clear()

@@ -33,14 +33,14 @@ class Working:
         self.state = replace(self.state, applied=(index, term), commands_done=0)
 
     def flush(self, *, commands_done: int = 0) -> None:
-        """Write everything pending in one batch; within an entry, readers do not see it yet."""
+        """Write everything pending in one batch, within an entry with how many of its commands that are."""
         state = self.state = replace(self.state, commands_done=commands_done)
         put = self.pending.put
         put(META, keys.APPLIED, keys.APPLIED_VALUE.pack(*state.applied, commands_done))
         put(META, keys.CLOCK, state.log_time_ms.to_bytes(8, "big"))
         put(META, keys.FORMAT, STORE_FORMAT)
         put(META, keys.NEXT_DATABASE, state.next_database.to_bytes(4, "big"))
-        self.store.commit(self.pending.batch(), state, publish=commands_done == 0)
+        self.store.commit(self.pending.batch(), state)
 
     # --- clock and lease
 

@@ -1,7 +1,7 @@
 """Bringing indexes up to date with a changed schema: filling them from records, and taking entries out.
 
-Works on the store itself, in bounded batches, before the change of the schema is written: what it puts in is not seen
-until then, and if the process dies it is done again, to the same end.
+An index is filled in the store itself, in bounded batches, before the change of the schema is written: what it puts in
+is not seen until then, and if the process dies it is done again, to the same end. What goes, goes with that change.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from nodes.store import keys
 from nodes.store.document import reader
-from nodes.store.engine import INDEXES, RECORDS, Engine
+from nodes.store.engine import INDEXES, RECORDS, Batch, Engine
 from nodes.store.index_entries import IndexPlan, entries_of, plan_index
 from nodes.store.keys import ENTRY_RID, RECORD, rid_text, split_record
 from nodes.store.schema import DatabaseSchema
@@ -73,16 +73,13 @@ def fill(engine: Engine, database: int, index: IndexPlan, clusters: list[int], *
     return total + _write(engine, pending, wal=wal)
 
 
-def remove(engine: Engine, database: int, index: IndexPlan, clusters: list[int]) -> None:
-    """Take the entries of the records of clusters out of an index."""
-    pending: dict[bytes, bytes | None] = {}
+def removal(engine: Engine, batch: Batch, database: int, index: IndexPlan, clusters: list[int]) -> None:
+    """Add to a batch what takes the entries of the records of clusters out of an index."""
+    engine.target(batch, INDEXES)
     for rid, entries in _entries(engine, database, index, clusters):
         for key in entries:
             if not index.unique or engine.get(INDEXES, key) == rid:
-                pending[key] = None
-        if len(pending) >= BATCH_ENTRIES:
-            _write(engine, pending)
-    _write(engine, pending)
+                del batch[key]
 
 
 def clear(engine: Engine, database: int, index: int) -> None:
@@ -110,16 +107,13 @@ def _entries(
             yield rid, entries_of(index, values, places, rid, rid_text(cluster, position))
 
 
-def _write(engine: Engine, pending: dict[bytes, Any], *, wal: bool = True) -> int:
+def _write(engine: Engine, pending: dict[bytes, bytes], *, wal: bool = True) -> int:
     count = len(pending)
     if count:
         batch = engine.new_batch()
         engine.target(batch, INDEXES)
         for key, value in pending.items():
-            if value is None:
-                del batch[key]
-            else:
-                batch[key] = value
+            batch[key] = value
         engine.write(batch, wal=wal)
         pending.clear()
     return count

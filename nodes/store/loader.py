@@ -126,7 +126,8 @@ class StoreLoader:
             batch[keys.DATABASE.pack(database_id)] = encoded_database(schema.message)
         self._engine.target(batch, META)
         for (database_id, cluster), counter in sorted(self._counters.items()):
-            batch[keys.counters_key(database_id, cluster)] = keys.COUNTERS_VALUE.pack(*counter)
+            if any(counter):
+                batch[keys.counters_key(database_id, cluster)] = keys.COUNTERS_VALUE.pack(*counter)
         for database_id, schema in self._databases.items():
             lowest = (max(schema.clusters, default=-1) + 1, max((i.id for i in schema.message.indexes), default=0) + 1)
             batch[keys.allocation_key(database_id)] = keys.ALLOCATION_VALUE.pack(*lowest)

@@ -10,10 +10,10 @@ import os
 import shutil
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from rocksdict import Snapshot
+from rocksdict import RdictIter, Snapshot
 
 from nodes.store import fsync
 from nodes.store.engine import Batch, Engine
@@ -23,6 +23,7 @@ from quiesce.errors import DamagedStore, DiskFailed, StoreClosed
 
 _CURRENT = "CURRENT"
 _FIRST = "store-1"
+_MAX_SPARE = 64
 
 
 class _Generation:
@@ -37,8 +38,12 @@ class _Generation:
 @dataclass(frozen=True, slots=True)
 class _Published:
     generation: _Generation
-    snapshots: Mapping[str, Snapshot]
     state: StoreState
+    snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
+    # RocksDB's number of the last change that belongs to it.
+    sequence: int = 0
+    # Iterators over exactly this state that no view uses at the moment.
+    spare: list[dict[str, RdictIter]] = field(default_factory=list)
 
 
 class Store:
@@ -55,6 +60,8 @@ class Store:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._lock = threading.Lock()
+        # Held while the state changes; readers take it only if a write came between their iterators.
+        self._changing = threading.Lock()
         name = _current_name(directory)
         _remove_others(directory, name)
         generation = _Generation(Engine(directory / name))
@@ -72,20 +79,22 @@ class Store:
         Raises:
             StoreClosed: it is.
         """
-        with self._lock:
-            published = self._published
-            if published.generation.retired:
-                raise StoreClosed
-            published.generation.views += 1
-        engine = published.generation.engine
-        release = _Release(self, published.generation)
-        return StoreView(published.snapshots, published.state, engine.directory, release)
+        published, iterators = self._acquire()
+        if iterators is None:
+            iterators = self._iterators(published)
+        if iterators is None:
+            self._release(published)
+            with self._changing:
+                published, iterators = self._acquire()
+                iterators = iterators or published.generation.engine.iterators()
+        directory = published.generation.engine.directory
+        return StoreView(published.snapshots, iterators, published.state, directory, _Release(self, published))
 
-    def commit(self, batch: Batch, state: StoreState, *, publish: bool = True) -> None:
-        """Write a batch that makes `state`; readers see it at once, unless it is the middle of something."""
-        self.engine.write(batch)
-        self.state = state
-        if publish:
+    def commit(self, batch: Batch, state: StoreState) -> None:
+        """Write a batch that makes `state`, and show it to readers."""
+        with self._changing:
+            self.engine.write(batch)
+            self.state = state
             self._publish(self._published.generation, state)
 
     def checkpoint(self, directory: Path) -> None:
@@ -126,9 +135,10 @@ class Store:
         generation = _Generation(Engine(moved))
         state = load_state(generation.engine)
         fsync.write_durably(self.directory / _CURRENT, moved.name.encode())
-        self.state = state
-        self._publish(generation, state)
-        self._retire(old, remove=True)
+        with self._changing:
+            self.state = state
+            self._publish(generation, state)
+            self._retire(old, remove=True)
 
     def close(self) -> None:
         """Make everything durable and end; open views may finish."""
@@ -137,40 +147,64 @@ class Store:
             if generation.retired:
                 return
         generation.engine.sync()
-        self._retire(generation, remove=False)
+        with self._changing:
+            self._retire(generation, remove=False)
 
     def _publish(self, generation: _Generation, state: StoreState) -> None:
-        # Taken by the only writer between two writes, so the snapshots of all column families are of one state.
-        published = _Published(generation, generation.engine.snapshots(), state)
+        # Taken by the only writer between two writes, so all column families are of one state.
+        engine = generation.engine
+        published = _Published(generation, state, engine.snapshots(), engine.sequence())
         with self._lock:
             self._published = published
+
+    def _acquire(self) -> tuple[_Published, dict[str, RdictIter] | None]:
+        with self._lock:
+            published = self._published
+            if published.generation.retired:
+                raise StoreClosed
+            published.generation.views += 1
+            return published, published.spare.pop() if published.spare else None
+
+    def _iterators(self, published: _Published) -> dict[str, RdictIter] | None:
+        """Return iterators over a published state, or None where something has been written since."""
+        engine = published.generation.engine
+        try:
+            iterators = engine.iterators()
+            return iterators if engine.sequence() == published.sequence else None
+        except (KeyError, AttributeError):
+            # Replaced by another at this moment.
+            return None
+
+    def _release(self, published: _Published, iterators: dict[str, RdictIter] | None = None) -> None:
+        """Count a view out; the last one of a replaced directory removes it."""
+        generation = published.generation
+        with self._lock:
+            generation.views -= 1
+            current = self._published.generation
+            if iterators is not None and self._published is published and len(published.spare) < _MAX_SPARE:
+                published.spare.append(iterators)
+            remove = generation.retired and generation.views == 0 and generation is not current
+        if remove:
+            fsync.remove_tree(generation.engine.directory)
 
     def _retire(self, generation: _Generation, *, remove: bool) -> None:
         with self._lock:
             generation.retired = True
             if self._published.generation is generation:
-                self._published = _Published(generation, {}, self._published.state)
+                self._published = _Published(generation, self._published.state)
             unused = generation.views == 0
         generation.engine.close()
         if remove and unused:
-            fsync.remove_tree(generation.engine.directory)
-
-    def released(self, generation: _Generation) -> None:
-        """Count a view out; the last one of a replaced directory removes it."""
-        with self._lock:
-            generation.views -= 1
-            remove = generation.retired and generation.views == 0 and generation is not self._published.generation
-        if remove:
             fsync.remove_tree(generation.engine.directory)
 
 
 @dataclass(frozen=True, slots=True)
 class _Release:
     store: Store
-    generation: _Generation
+    published: _Published
 
-    def __call__(self) -> None:
-        self.store.released(self.generation)
+    def __call__(self, iterators: dict[str, RdictIter] | None) -> None:
+        self.store._release(self.published, iterators)  # noqa: SLF001 one class in two parts
 
 
 def _current_name(directory: Path) -> str:

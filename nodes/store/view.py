@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from rocksdict import Snapshot
+from rocksdict import RdictIter, Snapshot
 
 from nodes.store import keys, lookup
 from nodes.store.engine import INDEXES, META, RECORDS, point, scan
@@ -29,13 +29,21 @@ class StoreView:
     """Consistent over everything in the store: records, indexes, schema, lease, all of the index `applied`.
 
     Every method raises UnknownDatabase for a name that is not there, DatabaseImporting for the records of one that is
-    being filled, and DamagedStore where a checksum does not match.
+    being filled, and DamagedStore where a checksum does not match. One scan of records and one of an index may run at a
+    time in a view, in any thread.
     """
 
     def __init__(
-        self, snapshots: Mapping[str, Snapshot], state: StoreState, directory: Path, release: Callable[[], None]
+        self,
+        snapshots: Mapping[str, Snapshot],
+        iterators: dict[str, RdictIter],
+        state: StoreState,
+        directory: Path,
+        release: Callable[[dict[str, RdictIter] | None], None],
     ) -> None:
         self._snapshots: Mapping[str, Snapshot] | None = snapshots
+        self._iterators = iterators
+        self._all_iterators = len(iterators)
         self._state = state
         self._directory = directory
         self._release = release
@@ -52,7 +60,9 @@ class StoreView:
         """Let go of the state; a scan that is under way ends with an error."""
         if self._snapshots is not None:
             self._snapshots = None
-            self._release()
+            iterators, self._iterators = self._iterators, {}
+            # Those that a scan holds are not given to anyone else.
+            self._release(iterators if len(iterators) == self._all_iterators else None)
 
     @property
     def applied(self) -> tuple[int, int]:
@@ -231,10 +241,19 @@ class StoreView:
         return self._snapshots[name]
 
     def _scan(self, family: str, begin: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        for entry in scan(self._family(family), begin, end, self._directory):
-            if self._snapshots is None:
-                raise StoreClosed
-            yield entry
+        if self._snapshots is None:
+            raise StoreClosed
+        rows = self._iterators.pop(family, None)
+        if rows is None:
+            raise RuntimeError(f"a view scans its {family} one at a time")
+        try:
+            for entry in scan(rows, begin, end, self._directory):
+                yield entry
+                if self._snapshots is None:
+                    raise StoreClosed
+        finally:
+            if self._snapshots is not None:
+                self._iterators[family] = rows
 
 
 def _record(cluster: int, position: int, value: bytes) -> Record:
