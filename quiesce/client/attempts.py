@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
 
+from quiesce.client.direct import never_sent
 from quiesce.client.routing import Answered, Event, Failed, NotServing, NotTheLeader, Routing
 from quiesce.errors import (
     AwaitingRestore,
@@ -37,11 +38,6 @@ class Effect(Enum):
     SAME = "same"
     # A second try would do it twice, or fail because it is done.
     TWICE = "twice"
-
-
-def never_sent(error: QuiesceError) -> bool:
-    """Whether a call certainly did not reach a node: gRPC says so in words only."""
-    return error.fields.get("detail", "").startswith("failed to connect to all addresses")
 
 
 def ambiguous(error: QuiesceError) -> bool:

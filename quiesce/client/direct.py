@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import grpc.aio
 
-from quiesce.errors import DeadlineExceeded
+from quiesce.errors import DeadlineExceeded, QuiesceError
 from quiesce.rpc import error_of
 
 if TYPE_CHECKING:
@@ -16,7 +16,22 @@ if TYPE_CHECKING:
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
+_NOT_CONNECTED = "failed to connect to all addresses"
 Metadata = tuple[tuple[str, str], ...]
+
+
+def never_sent(error: QuiesceError) -> bool:
+    """Whether a call certainly did not reach a node: gRPC says so in words only."""
+    return error.fields.get("detail", "").startswith(_NOT_CONNECTED)
+
+
+def _typed(failed: grpc.RpcError, address: str, operation: str, seconds: float) -> QuiesceError:
+    error = error_of(failed, addresses=address, seconds=seconds, operation=operation)
+    if never_sent(error):
+        # Of the many words only the last ones tell something, as in "...: Connection refused".
+        error.fields["detail"] = f"{_NOT_CONNECTED}: {error.fields['detail'].rpartition(': ')[2]}"
+        return type(error)(**error.fields)
+    return error
 
 
 async def call(
@@ -36,7 +51,7 @@ async def call(
     try:
         return await method(request, timeout=timeout_s, metadata=metadata)
     except grpc.aio.AioRpcError as failed:
-        raise error_of(failed, addresses=address, seconds=timeout_s, operation=operation) from None
+        raise _typed(failed, address, operation, timeout_s) from None
 
 
 async def read(
@@ -65,7 +80,7 @@ async def read(
             except TimeoutError:
                 raise DeadlineExceeded(operation=operation, seconds=f"{limit_s:g}") from None
             except grpc.aio.AioRpcError as failed:
-                raise error_of(failed, addresses=address, seconds=limit_s, operation=operation) from None
+                raise _typed(failed, address, operation, limit_s) from None
             if answer is grpc.aio.EOF:
                 return
             yield cast("Answer", answer)

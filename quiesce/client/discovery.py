@@ -91,7 +91,6 @@ class Discovery:
         for error in errors:
             if not ambiguous(error) and not isinstance(error, Unavailable):
                 return error
-        # Of gRPC's long words only the last ones tell something, as in "...: Connection refused".
         words = (error.fields.get("detail", "no answer in time").rpartition(": ")[2] for error in errors)
         details = "; ".join(dict.fromkeys(words))
         return Unavailable(addresses=", ".join(self._seeds), seconds=f"{PROBE_TIMEOUT_S:g}", detail=details)
