@@ -11,8 +11,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from consensus_memory_disk import MemoryDisk, PowerLoss
+
 from nodes._native import RaftCore, describe_snapshot
-from nodes.consensus.disk import Disk
 from nodes.consensus.interface import CommittedEntry
 from nodes.consensus.log import initialise_log
 from nodes.consensus.options import ConsensusOptions
@@ -24,74 +25,6 @@ from quiesce.v1.node_pb2 import NODE_ROLE_LEADER
 from quiesce.v1.peer_pb2 import Command, LogEntry, Outcome
 
 ROOT = Path("/simulated")
-
-
-class MemoryDisk(Disk):
-    """Files in memory; a crash loses or tears what was not synced."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self.rng = rng
-        self.files: dict[Path, bytearray] = {}
-        self.synced: dict[Path, int] = {}
-        self.descriptors: dict[int, Path] = {}
-        self._next = itertools.count(3)
-
-    def make_directory(self, path: Path) -> None:
-        pass
-
-    def sync_directory(self, path: Path) -> None:
-        pass
-
-    def create(self, path: Path) -> int:
-        assert path not in self.files
-        self.files[path], self.synced[path] = bytearray(), 0
-        return self.open(path)
-
-    def open(self, path: Path) -> int:
-        descriptor = next(self._next)
-        self.descriptors[descriptor] = path
-        return descriptor
-
-    def list(self, directory: Path, suffix: str) -> Sequence[Path]:
-        return sorted(path for path in self.files if path.parent == directory and path.suffix == suffix)
-
-    def read(self, path: Path) -> bytes:
-        return bytes(self.files[path])
-
-    def write(self, descriptor: int, data: bytes, path: Path) -> None:
-        self.files[self.descriptors[descriptor]] += data
-
-    def sync(self, descriptor: int, path: Path) -> None:
-        opened = self.descriptors[descriptor]
-        self.synced[opened] = len(self.files[opened])
-
-    def rename(self, source: Path, target: Path) -> None:
-        self.files[target], self.synced[target] = self.files.pop(source), self.synced.pop(source)
-
-    def truncate(self, path: Path, size: int) -> None:
-        del self.files[path][size:]
-        self.synced[path] = size
-
-    def remove(self, path: Path) -> None:
-        self.files.pop(path, None)
-        self.synced.pop(path, None)
-
-    def close(self, descriptor: int) -> None:
-        del self.descriptors[descriptor]
-
-    def durable(self) -> MemoryDisk:
-        """Return a disk that holds what would certainly be there after a crash."""
-        copy = MemoryDisk(self.rng)
-        copy.files = {path: bytearray(data[: self.synced[path]]) for path, data in self.files.items()}
-        copy.synced = {path: len(data) for path, data in copy.files.items()}
-        return copy
-
-    def crash(self) -> None:
-        self.descriptors.clear()
-        for path, data in self.files.items():
-            kept = self.synced[path] + self.rng.randint(0, len(data) - self.synced[path])
-            del data[kept:]
-            self.synced[path] = kept
 
 
 class SimulatedApplier:
@@ -259,6 +192,7 @@ class SimulatedNode:
 
     def release(self, readers: Sequence[SimulatedReader], index: int) -> None:
         for reader in readers:
+            assert self.applier.applied >= index
             assert index >= reader.least, "a reader misses what was acknowledged before it came"
             reader.answer = index
             self.world.reads += 1
@@ -335,6 +269,18 @@ class World:
     # --- what happens
 
     def step(self) -> None:
+        try:
+            self.happen()
+        except PowerLoss:
+            (dark,) = [node for node in self.nodes.values() if node.disk.power is not None and node.disk.power < 0]
+            self.crash(dark)
+
+    def crash(self, node: SimulatedNode) -> None:
+        self.crashes += 1
+        self.waiting = {one: at for one, at in self.waiting.items() if at != node.id}
+        node.crash()
+
+    def happen(self) -> None:
         rng = self.rng
         node = self.nodes[rng.choice(self.ids)]
         kind = rng.random()
@@ -354,9 +300,10 @@ class World:
             if 2 * len(self.cut) >= len(self.nodes):
                 self.cut.clear()
         elif kind < 0.982:
-            self.crashes += 1
-            self.waiting = {one: at for one, at in self.waiting.items() if at != node.id}
-            node.crash()
+            # At once, or within the next few things that it does to its disk.
+            node.disk.power = rng.choice((0, 0, 1, 2, 3, 5))
+            if not node.disk.power:
+                self.crash(node)
         elif kind < 0.99 and self.snapshots:
             to, index, message = self.snapshots.pop(rng.randrange(len(self.snapshots)))
             self.install(to, index, message)
@@ -397,6 +344,8 @@ class World:
     def heal(self) -> None:
         """Let everything arrive, until all nodes have applied the same."""
         self.cut.clear()
+        for node in self.nodes.values():
+            node.disk.power = None
         for _ in range(400):
             for node in self.nodes.values():
                 node.tick()

@@ -1,8 +1,9 @@
 import contextlib
-import os
+import random
 from pathlib import Path
 
 import pytest
+from consensus_memory_disk import MemoryDisk, PowerLoss
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,8 +11,9 @@ from nodes.consensus.disk import Disk
 from nodes.consensus.log import INITIAL_INDEX, DurableLog, initialise_log
 from nodes.consensus.record import HardState, LogState, Point, StoredEntry, decode_append, encode_append
 from nodes.consensus.recovery import RecoveredLog, fit_to_store, recover_log
-from quiesce.errors import DamagedLog, DamagedStore, DirectoryNotEmpty, DiskFailed
+from quiesce.errors import DamagedLog, DamagedStore, DirectoryNotEmpty
 
+RAFT = Path("/in-memory")
 numbers = st.integers(0, (1 << 64) - 1)
 entries_of = st.lists(st.builds(StoredEntry, numbers, numbers, st.binary(max_size=50)), max_size=5)
 
@@ -85,25 +87,29 @@ def test_a_later_record_replaces_a_conflicting_suffix(raft):
     assert recovered.term_at(11) is None
 
 
-def test_a_tail_torn_at_any_byte_is_cut_off(raft, tmp_path):
-    log = recover_log(raft).log
+def in_memory() -> MemoryDisk:
+    disk = MemoryDisk(random.Random(0))
+    initialise_log(RAFT, voters=[1, 2, 3], disk=disk)
+    return disk
+
+
+def test_a_tail_torn_at_any_byte_is_cut_off():
+    disk = in_memory()
+    log = recover_log(RAFT, disk=disk).log
     write(log, 6, 9)
-    whole = log.active_path.stat().st_size
-    log.append(HardState(7, 2, 9), [entry(10, 7), entry(11, 7)])
-    log.close()
     path = log.active_path
-    data = path.read_bytes()
+    whole = len(disk.files[path])
+    log.append(HardState(7, 2, 9), [entry(10, 7), entry(11, 7)])
+    data = disk.read(path)
     for end in range(whole, len(data)):
-        path.write_bytes(data[:end])
-        recovered = recover_log(raft)
+        disk.files[path] = bytearray(data[:end])
+        recovered = recover_log(RAFT, disk=disk)
         assert recovered.last == Point(9, 1)
         assert recovered.log.state.hard_state == HardState(1, 1, 8)
-        assert path.stat().st_size == whole
+        assert len(disk.files[path]) == whole
         # What comes next must be readable again.
         recovered.log.append(HardState(8, 0, 9), [entry(10, 8)])
-        recovered.log.close()
-        assert recover(raft).last == Point(10, 8)
-        path.write_bytes(data)
+        assert recover_log(RAFT, disk=disk).last == Point(10, 8)
 
 
 def test_a_tail_whose_sectors_never_reached_the_disk_is_cut_off(raft):
@@ -122,22 +128,21 @@ def test_a_tail_whose_sectors_never_reached_the_disk_is_cut_off(raft):
     assert recover(raft).last == Point(9, 1)
 
 
-def test_a_byte_that_was_flipped_anywhere_is_damage(raft):
-    log = recover_log(raft, segment_bytes=400).log
+def test_a_byte_that_was_flipped_anywhere_is_damage():
+    disk = in_memory()
+    log = recover_log(RAFT, segment_bytes=400, disk=disk).log
     write(log, 6, 20, size=37)
-    log.close()
-    for path in sorted(raft.glob("*.log")):
-        data = path.read_bytes()
-        for at in range(len(data)):
-            flipped = bytearray(data)
-            flipped[at] ^= 0x10
-            path.write_bytes(flipped)
+    paths = disk.list(RAFT, ".log")
+    assert len(paths) > 3
+    for path in paths:
+        for at in range(len(disk.files[path])):
+            disk.files[path][at] ^= 0x10
             with pytest.raises(DamagedLog) as caught:
-                recover(raft)
+                recover_log(RAFT, disk=disk)
             assert caught.value.fields["file"] == str(path)
             assert int(caught.value.fields["byte"]) <= at
-        path.write_bytes(data)
-    assert recover(raft).last.index == 20
+            disk.files[path][at] ^= 0x10
+    assert recover_log(RAFT, disk=disk).last.index == 20
 
 
 def test_a_segment_that_is_missing_or_cut_is_damage(raft):
@@ -212,12 +217,40 @@ def test_compaction_keeps_a_tail_for_slow_followers(raft):
     log.close()
 
 
-def test_a_crash_between_compaction_and_removal_loses_nothing(raft):
-    class Forgetful(Disk):
-        def remove(self, path: Path) -> None:
-            if path.suffix == ".new":
-                super().remove(path)
+class Forgetful(Disk):
+    """Removes no segment, like a crash just before."""
 
+    def remove(self, path: Path) -> None:
+        if path.suffix == ".new":
+            super().remove(path)
+
+
+def test_compaction_up_to_an_index_whose_commit_was_never_written(raft):
+    log = recover_log(raft, segment_bytes=400).log
+    for index in range(6, 41):
+        log.append(HardState(1, 1, 5), [entry(index)])
+    index = log.compactable(30, 500)
+    assert index > 5
+    log.compact(Point(index, 1))
+    log.close()
+    assert recover(raft, segment_bytes=400).log.state.hard_state.commit == index
+
+
+def test_a_suffix_replaced_from_before_what_is_left_of_the_old_one(raft):
+    log = recover_log(raft, segment_bytes=400).log
+    write(log, 6, 30)
+    log.append(HardState(2, 0, 9), [entry(10, 2)])
+    for index in range(11, 31):
+        log.append(HardState(2, 0, index - 1), [entry(index, 2)])
+    log.compact(Point(log.compactable(28, 400), 2))
+    base = log.state.base
+    log.close()
+    assert base.index > 10
+    recovered = recover(raft, segment_bytes=400)
+    assert [(one.index, one.term) for one in recovered.entries] == [(index, 2) for index in range(base.index + 1, 31)]
+
+
+def test_a_crash_between_compaction_and_removal_loses_nothing(raft):
     log = recover_log(raft, segment_bytes=400, disk=Forgetful()).log
     write(log, 6, 60)
     before = sorted(raft.glob("*.log"))
@@ -243,61 +276,40 @@ def test_a_reset_forgets_what_was_before(raft):
     assert recovered.log.state.voters == (1, 2, 3, 5)
 
 
-class FailsAt(Disk):
-    """Fails the nth call, as a dying disk does, and every one after it."""
-
-    def __init__(self, call: int) -> None:
-        self.left = call
-
-    def _count(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise DiskFailed(operation="test", path="-", detail="as asked")
-
-    def write(self, descriptor: int, data: bytes, path: Path) -> None:
-        if self.left == 0:
-            os.write(descriptor, data[: len(data) // 2])
-        self._count()
-        super().write(descriptor, data, path)
-
-    def sync(self, descriptor: int, path: Path) -> None:
-        self._count()
-        super().sync(descriptor, path)
-
-    def rename(self, source: Path, target: Path) -> None:
-        self._count()
-        super().rename(source, target)
-
-    def remove(self, path: Path) -> None:
-        self._count()
-        super().remove(path)
+def test_a_crash_between_reset_and_removal_brings_no_old_entry_back(raft):
+    log = recover_log(raft, disk=Forgetful()).log
+    write(log, 6, 20)
+    log.reset(LogState(HardState(3, 0, 10), Point(10, 3), (1, 2, 3)))
+    log.close()
+    assert len(list(raft.glob("*.log"))) == 2
+    assert recover(raft).last == Point(10, 3)
+    assert len(list(raft.glob("*.log"))) == 1
 
 
-def test_whatever_call_fails_all_that_was_acknowledged_is_there_again(tmp_path):
-    for call in range(120):
-        raft = tmp_path / str(call)
-        initialise_log(raft, voters=[1])
-        acknowledged, base, finished = 5, 5, False
-        log = recover_log(raft, segment_bytes=300, disk=FailsAt(call)).log
+def test_whenever_the_power_is_lost_all_that_was_acknowledged_is_there_again():
+    finished = False
+    for power in range(120):
+        disk = in_memory()
+        acknowledged, base = 5, 5
+        log = recover_log(RAFT, segment_bytes=300, disk=disk).log
+        disk.power = power
         try:
             for index in range(6, 22):
                 log.append(HardState(1, 1, index - 1), [entry(index)])
                 acknowledged = index
-            if index := log.compactable(15, 300):
-                log.compact(Point(index, 1))
-                base = index
+            compacted = log.compactable(15, 300)
+            log.compact(Point(compacted, 1))
+            base = compacted
             log.reset(LogState(HardState(2, 0, 50), Point(50, 2), (1,)))
             acknowledged, base, finished = 50, 50, True
-        except DiskFailed:
-            pass
-        log.close()
-        recovered = recover(raft, segment_bytes=300)
+        except PowerLoss:
+            disk.crash()
+        disk.power = None
+        recovered = recover_log(RAFT, segment_bytes=300, disk=disk)
+        found = recovered.log.state.base.index
         assert recovered.last.index >= acknowledged
-        assert recovered.log.state.base.index >= base
-        if recovered.log.state.base.index < 50:
-            assert [one.index for one in recovered.entries] == list(
-                range(recovered.log.state.base.index + 1, recovered.last.index + 1)
-            )
+        assert found >= base
+        assert [one.index for one in recovered.entries] == list(range(found + 1, recovered.last.index + 1))
     assert finished
 
 

@@ -1,8 +1,8 @@
 import pytest
 from consensus_simulation import World
 
-SEEDS = range(60)
-STEPS = 1500
+SEEDS = range(40)
+STEPS = 1200
 
 
 @pytest.fixture(scope="module")
