@@ -9,7 +9,8 @@ import pytest
 from snapshot_fakes import take, world
 
 from quiesce.errors import DamagedObject, QuiesceError, RepositoryUnusable, SnapshotExists, UnknownSnapshot
-from quiesce.repository import VerifyStep, open_repository
+from quiesce.repository import SegmentReader, VerifyStep, open_repository
+from quiesce.snapshot import digest
 from quiesce.snapshot.sealed import seal
 
 
@@ -166,3 +167,13 @@ def test_a_table_that_does_not_make_the_content_id(tmp_path: Path) -> None:
         repository.publish_manifest(wrong)
         with pytest.raises(DamagedObject, match=manifest.table.digest):
             repository.verify(field)
+
+
+def test_a_segment_is_checked_against_its_own_digest_too(tmp_path: Path) -> None:
+    repository = open_repository(tmp_path, create=True)
+    manifest, _ = take(world(pages=1), repository, "s1")
+    table = repository.read_table(manifest)
+    reader = SegmentReader(repository, manifest, table)
+    assert digest(reader.read(table.rows[1])) == table.rows[1].digest
+    with pytest.raises(DamagedObject, match="does not fit its digest"):
+        reader.read(msgspec.structs.replace(table.rows[1], digest=table.rows[2].digest))

@@ -325,3 +325,15 @@ def test_every_new_segment_is_taken_from_the_rate(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(snapshot_module.RateLimit, "take", lambda self, size: taken.append(size))
     manifest, _ = take(world(), tmp_path, "s1")
     assert sum(taken) == manifest.totals.bytes_raw == manifest.totals.bytes_read
+
+
+def test_a_page_whose_stamp_is_not_the_base_s_is_read_whatever_the_mark(tmp_path: Path) -> None:
+    store = world()
+    take(store, tmp_path, "s1")
+    other = world()
+    other.stamps[1, 3, 0] -= 1
+    other.records[1, 3, 0] = (1, 1, b"another history")
+    manifest, counts = take(other, tmp_path, "s2")
+    assert other.pages_read == [(1, 3, 0)]
+    assert counts.pages_uploaded == 1
+    assert open_repository(tmp_path).verify("s2").manifest == manifest
