@@ -14,7 +14,7 @@ from nodes.identity import Identity, write_identity
 from nodes.restore.load import SnapshotLoad
 from nodes.restore.proof import content_id_of
 from nodes.store import CheckpointReader, Store, StoreLoader
-from quiesce.errors import DamagedStore
+from quiesce.errors import DamagedStore, DiskFailed
 from quiesce.repository import Repository, open_repository
 from quiesce.snapshot import Manifest
 from quiesce.v1.node_pb2 import RestoreProgress
@@ -59,17 +59,20 @@ def restore_into(
     """
     opened = repository if isinstance(repository, Repository) else open_repository(repository)
     manifest = opened.find(snapshot_id)
-    data_directory.mkdir(parents=True, exist_ok=True)
     data = DataDirectory(data_directory)
-    data.begin()
     try:
-        report = load_store(data, opened, manifest, node_id, progress)
-        become_member(data, manifest, node_id, cluster_id, members)
-    except BaseException:
-        # As it was: nothing in it, and not marked as begun.
+        data_directory.mkdir(parents=True, exist_ok=True)
         data.begin()
-        data.finished()
-        raise
+        try:
+            report = load_store(data, opened, manifest, node_id, progress)
+            become_member(data, manifest, node_id, cluster_id, members)
+        except BaseException:
+            # As it was: nothing in it, and not marked as begun.
+            data.begin()
+            data.finished()
+            raise
+    except OSError as error:
+        raise DiskFailed(operation="restore", path=data_directory, detail=error.strerror or error) from error
     return report
 
 

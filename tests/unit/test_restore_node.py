@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +21,14 @@ from nodes.store import Store
 from quiesce.cli.main import run
 from quiesce.cli.output import Output
 from quiesce.cli.up.layout import new_layout, read_layout
-from quiesce.errors import DamagedObject, DamagedStore, DirectoryInUse, DirectoryNotEmpty, UnknownSnapshot
+from quiesce.errors import (
+    DamagedObject,
+    DamagedStore,
+    DirectoryInUse,
+    DirectoryNotEmpty,
+    DiskFailed,
+    UnknownSnapshot,
+)
 from quiesce.repository import Repository, open_repository
 from quiesce.v1.node_pb2 import RestoreProgress
 
@@ -160,6 +170,33 @@ def test_a_store_that_does_not_read_back_as_the_snapshot_is_refused(
     with pytest.raises(DamagedStore, match="content id"):
         restore_into(tmp_path / "n1", repository, "s1", 1, "new", MEMBERS)
     assert names(tmp_path / "n1") == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    mounted = tmp_path / "small"
+    mounted.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(mounted)]
+    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode != 0:
+        pytest.skip("needs root, and the right to mount a small tmpfs")
+    yield mounted
+    subprocess.run(["umount", "--lazy", str(mounted)], check=True)
+
+
+def test_a_node_whose_disk_is_full(tmp_path: Path, small_disk: Path) -> None:
+    store = world()
+    for position in range(700, 900):
+        store.put(1, 3, position, os.urandom(8_000))
+    take(store, tmp_path / "repository", "s1")
+    with pytest.raises(DiskFailed, match="No space left"):
+        restore_into(small_disk, tmp_path / "repository", "s1", 1, "new", MEMBERS)
+    assert names(small_disk) == []
+
+
+def test_a_data_directory_that_cannot_be_made(repository: Repository, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DiskFailed, match="Not a directory"):
+        restore_into(tmp_path / "file" / "n1", repository, "s1", 1, "new", MEMBERS)
 
 
 def test_a_whole_cluster(repository: Repository, tmp_path: Path) -> None:
