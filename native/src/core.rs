@@ -57,7 +57,8 @@ impl RaftCore {
             check_quorum,
             pre_vote,
             read_only_option: ReadOnlyOption::Safe,
-            batch_append: true,
+            // Merged appends know no bound, and a message must fit the transport.
+            batch_append: false,
             priority,
             max_committed_size_per_ready: COMMITTED_BYTES,
             ..Config::default()

@@ -15,6 +15,7 @@ Outcomes = Sequence[tuple[int, Outcome]]
 _NEVER = 1 << 64
 # Batches that wait are applied as one up to here: the store's write costs more a batch than a byte.
 _MERGED_BYTES = 1 << 20
+_STOP_TIMEOUT_S = 10.0
 
 
 class _Batch(NamedTuple):
@@ -71,9 +72,9 @@ class Applier:
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish what was submitted, then end."""
+        """Finish what was submitted, then end; a store that hangs is not waited for."""
         self._queue.put(None)
-        self._thread.join()
+        self._thread.join(_STOP_TIMEOUT_S)
 
     def has_room(self) -> bool:
         """Say whether more may be submitted; where not, the wake comes when there is room again."""

@@ -26,6 +26,7 @@ from nodes.consensus.servicer import PeerService
 from nodes.consensus.snapshots import SnapshotSender
 from nodes.consensus.transport import PeerLink
 from quiesce.errors import (
+    BatchTooLarge,
     DeadlineExceeded,
     NoLeader,
     NotLeader,
@@ -34,11 +35,14 @@ from quiesce.errors import (
     QuiesceError,
     UnknownNode,
 )
+from quiesce.rpc.limits import MESSAGE_BYTES
 from quiesce.v1.node_pb2 import NODE_ROLE_LEADER, NodeRole
 from quiesce.v1.peer_pb2 import Command, Outcome
 
 _log = structlog.get_logger(__name__)
 _RETRY_MS = 100
+# An entry that no message can carry would hold up every follower for ever.
+_COMMAND_BYTES = MESSAGE_BYTES - 2 * MEBIBYTE
 _CONTEXT = struct.Struct("<QQQ")
 
 
@@ -202,6 +206,7 @@ class Consensus:
 
         Raises:
             NotLeader, NoLeader, Overloaded: it has not taken effect and will not.
+            BatchTooLarge: no message could carry it.
             OutcomeUnknown, DeadlineExceeded: it may have, or may yet.
         """
         if not self._servicer.running or self._replica.status.role != NODE_ROLE_LEADER:
@@ -214,6 +219,8 @@ class Consensus:
         if not command.time_ms:
             command.time_ms = options.clock_ms()
         data = command.SerializeToString()
+        if len(data) > _COMMAND_BYTES:
+            raise BatchTooLarge(size=len(data), unit="bytes", limit=_COMMAND_BYTES)
         future = self._proposals.add(command.proposal_id, len(data))
         self._driver.put(Proposal(command.proposal_id, data))
         try:

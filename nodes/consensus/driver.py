@@ -10,6 +10,7 @@ from nodes.consensus.replica import Event, PeerMessages, Replica
 
 # Events taken at once, so that ticks are never starved.
 _MOST_EVENTS = 4096
+_STOP_TIMEOUT_S = 10.0
 
 
 class Driver:
@@ -35,11 +36,11 @@ class Driver:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; events that wait are left."""
+        """End the thread; events that wait are left. A disk that hangs is not waited for."""
         self._stopping = True
         self._inbox.put(_nothing)
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_STOP_TIMEOUT_S)
 
     def put(self, event: Event) -> None:
         """Put an event into the inbox; from any thread."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +15,13 @@ from nodes.consensus.checkpoint_files import list_files, read_chunks
 from nodes.consensus.interface import StateMachine
 from nodes.consensus.options import ConsensusOptions
 from nodes.consensus.transport import PeerLink
-from quiesce.errors import QuiesceError
 from quiesce.v1.peer_pb2 import SnapshotChunk
 from quiesce.v1.peer_pb2_grpc import PeerStub
 
 _log = structlog.get_logger(__name__)
 # A checkpoint that nobody has asked for by then is of no use: its follower has gone, or caught up.
 _UNUSED_AFTER_S = 30.0
+_PAUSE_AFTER_FAILURE_S = 2.0
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ class SnapshotSender:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _spawn(self, work: asyncio.coroutines.Coroutine[None, None, None]) -> None:  # type: ignore[name-defined]
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -84,11 +84,11 @@ class SnapshotSender:
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             index, term = await asyncio.to_thread(self._state.checkpoint, directory)
-        except (OSError, QuiesceError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever the store raises, the follower has to wait
             _log.error("no checkpoint could be made for a follower", error=str(error))
             await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
             # Not at once again: the follower asks with every heartbeat.
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(_PAUSE_AFTER_FAILURE_S)
             self._on_gone(None)
             return
         if (twin := self._checkpoints.get(index)) is not None:
@@ -113,6 +113,7 @@ class SnapshotSender:
             _log.info("snapshot sent", to=to, index=index)
         except (grpc.RpcError, asyncio.InvalidStateError, TimeoutError, OSError) as error:
             _log.warning("snapshot not sent", to=to, index=index, error=str(error))
+            await asyncio.sleep(_PAUSE_AFTER_FAILURE_S)
         finally:
             checkpoint.users -= 1
             self._on_sent(to, arrived)
