@@ -46,7 +46,7 @@ class StoreView:
         self._all_iterators = len(iterators)
         self._state = state
         self._directory = directory
-        self._release = release
+        self._release: Callable[[dict[str, RdictIter] | None], None] | None = release
 
     def __enter__(self) -> StoreView:
         return self
@@ -58,11 +58,12 @@ class StoreView:
 
     def close(self) -> None:
         """Let go of the state; a scan that is under way ends with an error."""
-        if self._snapshots is not None:
-            self._snapshots = None
-            iterators, self._iterators = self._iterators, {}
+        # Nothing of the store is held afterwards, even if the view itself is.
+        release, self._release, self._snapshots = self._release, None, None
+        iterators, self._iterators = self._iterators, {}
+        if release is not None:
             # Those that a scan holds are not given to anyone else.
-            self._release(iterators if len(iterators) == self._all_iterators else None)
+            release(iterators if len(iterators) == self._all_iterators else None)
 
     @property
     def applied(self) -> tuple[int, int]:
