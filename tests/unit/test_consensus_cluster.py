@@ -8,6 +8,7 @@ from consensus_cluster import CLUSTER_ID, InProcessCluster, command
 
 from nodes.consensus.disk import Disk
 from quiesce.errors import (
+    BatchTooLarge,
     DeadlineExceeded,
     DiskFailed,
     NoLeader,
@@ -121,6 +122,21 @@ async def test_a_follower_too_far_behind_gets_a_snapshot(tmp_path):
         assert again.state.values["late"] == 1
         for one in cluster.members:
             assert not list((tmp_path / str(one) / "raft" / "incoming").glob("*"))
+
+
+async def test_the_largest_commands_reach_a_follower_that_has_to_catch_up(tmp_path):
+    async with InProcessCluster(tmp_path) as cluster:
+        leader = await cluster.leader()
+        behind = next(node for node in cluster.members if node != leader.id)
+        await cluster.stop(behind)
+        await asyncio.gather(*(cluster.write(f"k{number}", padding=3 << 20) for number in range(4)))
+        await cluster.write("big", padding=17 << 20)
+        with pytest.raises(BatchTooLarge):
+            await cluster.write("bigger", padding=23 << 20)
+        await cluster.start(behind)
+        await cluster.write("small")
+        await cluster.settled()
+        assert len(cluster.nodes[behind].state.values) == 6
 
 
 async def test_a_log_is_compacted_and_restarts_from_there(tmp_path):
