@@ -135,7 +135,7 @@ class Repository:
         Raises:
             RepositoryFull: there is no room.
             RepositoryUnusable: it could not be written.
-            DamagedObject: an object of that name is there, but not as long as it should be.
+            DamagedObject: an object of that name is there, but its bytes are others.
         """
         data = encode_table(table)
         name_digest = digest(data).hex()
@@ -147,12 +147,16 @@ class Repository:
         return self.put_digested(layout.pack(data_digest.hex()), data)
 
     def put_digested(self, name: str, data: bytes) -> bool:
-        """Store an object whose name tells its content; return False where it was there."""
+        """Store an object whose name tells its content; return False where it was there, and whole."""
         if self.objects.put_new(name, data):
             return True
-        found = self.objects.size(name)
-        if found != len(data):
-            raise self.damaged(name, f"it is {found} bytes long, not {len(data)}")
+        # A copy that has rotted must not become part of one more snapshot.
+        try:
+            found = self.objects.get(name)
+        except FileNotFoundError:
+            raise self.damaged(name, "it vanished while it was compared") from None
+        if found != data:
+            raise self.damaged(name, "it is there already, with other bytes")
         return False
 
     def get_digested(self, name: str, expected_digest: str, size: int) -> bytes:

@@ -10,7 +10,7 @@ from nodes.worker.base import find_known
 from nodes.worker.progress import Counts
 from nodes.worker.rate_limit import RateLimit
 from nodes.worker.snapshot import SnapshotMaker, SnapshotRequest
-from quiesce.errors import DamagedStore, RepositoryFull, UnknownDatabase
+from quiesce.errors import DamagedObject, DamagedStore, RepositoryFull, UnknownDatabase
 from quiesce.repository import open_repository
 from quiesce.snapshot import ManifestMark
 
@@ -159,9 +159,24 @@ def test_a_pack_that_is_gone_or_cut_short_is_made_anew(tmp_path: Path) -> None:
     assert counts.pages_uploaded == _PAGES + 2
     assert len(warnings) == 1
     assert open_repository(tmp_path).verify("s2").manifest == manifest
-    pack.write_bytes(pack.read_bytes()[:-1])
-    with pytest.raises(Exception, match=pack.name):
+    with pack.open("r+b") as file:
+        file.truncate(pack.stat().st_size - 1)
+    with pytest.raises(DamagedObject, match=pack.name):
         take(store, tmp_path, "s3")
+
+
+def test_a_pack_that_has_rotted_does_not_become_part_of_one_more_snapshot(tmp_path: Path) -> None:
+    take(world(), tmp_path, "s1")
+    (pack,) = (tmp_path / "packs").rglob("*.pack")
+    data = bytearray(pack.read_bytes())
+    data[100] ^= 1
+    pack.write_bytes(data)
+    (tmp_path / "snapshots" / "s1.manifest").unlink()
+    with pytest.raises(DamagedObject, match=pack.name):
+        take(world(), tmp_path, "s2")
+    pack.unlink()
+    take(world(), tmp_path, "s2")
+    open_repository(tmp_path).verify("s2")
 
 
 def test_a_damaged_base_is_told_and_the_one_before_it_is_used(tmp_path: Path) -> None:
