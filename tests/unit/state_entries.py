@@ -43,7 +43,7 @@ def create(class_name: str, **fields: Any) -> record_pb2.Operation:
     )
 
 
-def create_in(cluster: int, raw: bytes, kind: Any = DOCUMENT, **place: int) -> record_pb2.Operation:
+def create_in(cluster: int, raw: bytes, kind: Any = DOCUMENT, **place: Any) -> record_pb2.Operation:
     return record_pb2.Operation(create=record_pb2.Create(cluster=cluster, kind=kind, body=raw, **place))
 
 
@@ -83,6 +83,22 @@ def new_index(class_name: str, *names: str, kind: str = "UNIQUE", **fields: Any)
 
 def drain(node_id: int, ttl_ms: int = 60_000, time_ms: int = 0) -> peer_pb2.Command:
     return command(time_ms, drain=node_pb2.DrainRequest(node_id=node_id, owner="o", reason="r", ttl_ms=ttl_ms))
+
+
+def renew(epoch: int, ttl_ms: int, time_ms: int = 0) -> peer_pb2.Command:
+    return command(time_ms, renew_drain=node_pb2.RenewDrainRequest(epoch=epoch, ttl_ms=ttl_ms))
+
+
+def mark(epoch: int) -> peer_pb2.Command:
+    return command(checkpoint=node_pb2.CheckpointRequest(epoch=epoch))
+
+
+def undrain(epoch: int) -> peer_pb2.Command:
+    return command(undrain=node_pb2.UndrainRequest(epoch=epoch))
+
+
+def tick(time_ms: int) -> peer_pb2.Command:
+    return command(time_ms, advance_clock=peer_pb2.AdvanceClock())
 
 
 class Replica:

@@ -1,4 +1,4 @@
-"""Applying entries: once each, as a whole, with the same result on every replica; leases, marks, checkpoints."""
+"""Applying entries: once each, as a whole, with the same result on every replica; marks, checkpoints, installing."""
 
 import random
 import signal
@@ -20,9 +20,12 @@ from state_entries import (
     delete,
     drain,
     entry,
+    mark,
     new_class,
     new_database,
     new_index,
+    tick,
+    undrain,
     update,
     write,
 )
@@ -30,21 +33,9 @@ from state_entries import (
 from nodes.statemachine import ReplicatedState
 from nodes.store import CheckpointReader, fsync
 from quiesce.errors import DamagedStore
-from quiesce.v1 import database_pb2, node_pb2, peer_pb2, record_pb2
+from quiesce.v1 import database_pb2, record_pb2
 
 UNIT = Path(__file__).parent
-
-
-def mark(epoch: int) -> peer_pb2.Command:
-    return command(checkpoint=node_pb2.CheckpointRequest(epoch=epoch))
-
-
-def undrain(epoch: int) -> peer_pb2.Command:
-    return command(undrain=node_pb2.UndrainRequest(epoch=epoch))
-
-
-def tick(time_ms: int) -> peer_pb2.Command:
-    return command(time_ms, advance_clock=peer_pb2.AdvanceClock())
 
 
 # --- determinism
@@ -222,57 +213,6 @@ def test_disk_that_takes_no_more(tmp_path: Path) -> None:
     replica = Replica(tmp_path)
     assert replica.state.applied[0] >= int(done.stdout.split()[-1])
     assert len(replica.bodies(3)) == replica.state.applied[0] - 1
-
-
-# --- the rotation lease
-
-
-def test_one_lease_at_a_time(tmp_path: Path) -> None:
-    replica = Replica(tmp_path)
-    told: list[int | None] = []
-    replica.state.on_lease_changed = lambda lease: told.append(lease and lease.epoch)
-    [outcome] = replica.ok(drain(2, ttl_ms=1000, time_ms=5000))
-    lease = outcome.lease
-    assert (lease.node_id, lease.epoch, lease.acquired_ms, lease.expires_ms) == (2, 1, 5000, 6000)
-    reason, fields = replica.refused(drain(3))
-    assert reason == "ROTATION_HELD"
-    assert (fields["node_id"], fields["owner"]) == ("2", "o")
-    [renewed] = replica.ok(command(5500, renew_drain=node_pb2.RenewDrainRequest(epoch=1, ttl_ms=1000)))
-    assert renewed.lease.expires_ms == 6500
-    assert replica(command(renew_drain=node_pb2.RenewDrainRequest(epoch=9, ttl_ms=1)))[0].failure.reason == "LEASE_LOST"
-    replica.ok(undrain(9))
-    assert replica.state.store.state.lease == renewed.lease
-    replica.ok(undrain(1))
-    assert replica.ok(drain(3))[0].lease.epoch == replica.state.applied[0]
-    assert told == [1, 1, None, replica.state.applied[0]]
-
-
-def test_lease_ends_in_log_time_whoever_asks(tmp_path: Path) -> None:
-    replica = Replica(tmp_path)
-    replica.ok(drain(2, ttl_ms=1000, time_ms=5000))
-    replica.ok(tick(5999))
-    assert replica.state.store.state.lease is not None
-    replica.reopen()
-    assert replica.state.store.state.lease is not None
-    # A clock behind the log's does not turn it back.
-    replica.ok(tick(1))
-    with replica.state.store.view() as view:
-        assert view.log_time_ms() == 5999
-    late = command(6000, renew_drain=node_pb2.RenewDrainRequest(epoch=1, ttl_ms=1000))
-    assert replica(late)[0].failure.reason == "LEASE_LOST"
-    assert replica.state.store.state.lease is None
-    assert replica(mark(1))[0].failure.reason == "LEASE_LOST"
-
-
-def test_an_entry_grants_one_lease(tmp_path: Path) -> None:
-    first, _, second = Replica(tmp_path)(drain(1), undrain(1), drain(1))
-    assert first.HasField("lease")
-    assert second.failure.reason == "ROTATION_HELD"
-
-
-@pytest.mark.parametrize("ttl_ms", [0, 1 << 60])
-def test_lease_time_is_bounded(tmp_path: Path, ttl_ms: int) -> None:
-    assert Replica(tmp_path)(drain(1, ttl_ms=ttl_ms))[0].failure.reason == "INVALID_REQUEST"
 
 
 # --- marks and checkpoints
