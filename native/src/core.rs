@@ -84,13 +84,17 @@ impl RaftCore {
         self.node.tick()
     }
 
-    /// Takes messages of peers; those that raft-rs refuses (unknown sender, local kind) are left out.
-    fn step(&mut self, messages: Vec<Bound<'_, PyBytes>>) -> PyResult<()> {
+    /// Takes messages of peers. Returns how many were refused: not a message, of a stranger, or of a local kind.
+    fn step(&mut self, messages: Vec<Bound<'_, PyBytes>>) -> usize {
+        let mut refused = 0;
         for bytes in messages {
-            let message: Message = convert::decode(bytes.as_bytes())?;
-            let _ = self.node.step(message);
+            let stepped = match convert::decode::<Message>(bytes.as_bytes()) {
+                Ok(message) => self.node.step(message).is_ok(),
+                Err(_) => false,
+            };
+            refused += usize::from(!stepped);
         }
-        Ok(())
+        refused
     }
 
     /// Appends entries on the leader. Returns (first index, term), or None where all were refused.
