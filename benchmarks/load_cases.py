@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.measure import Run, closed_loop
+from benchmarks.measure import Run, closed_loop, cpu_seconds
 from benchmarks.profile import profiled
 from benchmarks.systems import BATCH, SYSTEMS, System
 
@@ -48,8 +50,16 @@ def _load(prepare_records: int, load: Callable[[System], Awaitable[Run]]) -> Cal
     async def run(name: str, directory: Path, profile: Path | None = None) -> Run:
         async with SYSTEMS[name](directory) as system:
             await fill(system, prepare_records)
+            servers = system.server_pids()
             with profiled(system.leader_pid() if profile else None, profile):
-                return await load(system)
+                before = cpu_seconds([os.getpid()]), cpu_seconds(servers)
+                found = await load(system)
+                client, server = (
+                    now - then
+                    for now, then in zip((cpu_seconds([os.getpid()]), cpu_seconds(servers)), before, strict=True)
+                )
+        per_unit = 1e6 / found.amount
+        return replace(found, facts={"client_cpu_us": client * per_unit, "server_cpu_us": server * per_unit})
 
     return run
 

@@ -29,13 +29,19 @@ def require_profiler() -> str:
 
 @contextmanager
 def profiled(pid: int | None, target: Path | None) -> Iterator[None]:
-    """Sample process `pid` into `target` in the collapsed-stack format; do nothing where either is None."""
+    """Sample process `pid` into `target` in the collapsed-stack format; do nothing where either is None.
+
+    Only threads that hold the interpreter's lock count, so it is a profile of processor time and not of waiting; the
+    process is not stopped for a sample, which would cost it more than its work.
+    """
     if pid is None or target is None:
         yield
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     command = [require_profiler(), "record", "--pid", str(pid), "--format", "raw", "--output", str(target)]
-    process = subprocess.Popen([*command, "--rate", "200", "--threads"], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command, "--rate", "200", "--gil", "--nonblocking"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         yield
     finally:

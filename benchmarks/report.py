@@ -58,13 +58,17 @@ def _noise(noise: Sequence[Noise]) -> dict[str, object]:
 def table(title: str, unit: str, runs: Mapping[str, Sequence[Run]], noise: Sequence[Noise]) -> str:
     """Return the runs of one case as a Markdown table."""
     latencies = any(run.latencies for of in runs.values() for run in of)
-    head = ["", unit, "seconds", *(["p50 ms", "p99 ms"] if latencies else [])]
+    head = ["", unit, "seconds"]
+    if latencies:
+        each = unit.partition("/")[0].removesuffix("s")
+        head += ["p50 ms", "p99 ms", f"client CPU µs a {each}", f"server CPU µs a {each}"]
     lines = [f"### {title}", "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     scale = 1e-6 if unit.startswith("MB") else 1.0
     for name, of in runs.items():
         cells = [name, _cell([run.rate * scale for run in of]), _cell([run.seconds for run in of])]
         if latencies:
             cells += [_cell([run.percentile(share) * 1e3 for run in of]) for share in (0.5, 0.99)]
+            cells += [_cell([run.facts[fact] for run in of]) for fact in ("client_cpu_us", "server_cpu_us")]
         lines.append("| " + " | ".join(cells) + " |")
     ratio = summary(runs, noise).get("ratio")
     spins, syncs = [n.spin_ms for n in noise], [n.fsync_ms for n in noise]

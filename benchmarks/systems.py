@@ -45,6 +45,9 @@ class System(Protocol):
     def leader_pid(self) -> int | None:
         """Return the process of the leader, for a profiler; None where it is not Python."""
 
+    def server_pids(self) -> Sequence[int]:
+        """Return the processes of the cluster."""
+
 
 class QuiesceSystem:
     """Three nodes and a coordinator."""
@@ -106,6 +109,9 @@ class QuiesceSystem:
     def leader_pid(self) -> int | None:
         return self.cluster.nodes[self.cluster.leader()].pid
 
+    def server_pids(self) -> Sequence[int]:
+        return [daemon.pid for daemon in [*self.cluster.nodes.values(), self.cluster.coordinator]]
+
 
 class EtcdSystem:
     """Three members."""
@@ -144,6 +150,9 @@ class EtcdSystem:
 
     def leader_pid(self) -> int | None:
         return None
+
+    def server_pids(self) -> Sequence[int]:
+        return self.cluster.pids
 
 
 SYSTEMS: dict[str, type[QuiesceSystem] | type[EtcdSystem]] = {"quiesce": QuiesceSystem, "etcd": EtcdSystem}

@@ -51,6 +51,10 @@ class EtcdCluster:
     def addresses(self) -> Sequence[str]:
         return [f"127.0.0.1:{port}" for port in self._client_ports]
 
+    @property
+    def pids(self) -> Sequence[int]:
+        return [process.pid for process in self._processes]
+
     def _initial(self) -> str:
         return ",".join(f"m{n}=http://127.0.0.1:{port}" for n, port in enumerate(self._peer_ports))
 
