@@ -75,9 +75,10 @@ def test_a_restored_cluster_holds_the_mark_and_a_damaged_snapshot_does_not_resto
         restored.coordinator.stop()
         restored.coordinator.arguments[-1] = str(cluster.repository)
         restored.coordinator.start()
-        until(lambda: quiesce("snapshots", "--coordinator", restored.coordinator_address).code == 0, 10, "a coordinator")
+        coordinator = ("--coordinator", restored.coordinator_address)
+        until(lambda: quiesce("snapshots", *coordinator).code == 0, 10, "a coordinator that answers")
         members = [word for node, address in restored.members.items() for word in ("--member", f"{node}={address}")]
-        answer = quiesce("restore", summary.id, "--coordinator", restored.coordinator_address, *members)
+        answer = quiesce("restore", summary.id, *coordinator, *members)
         assert answer.code == 0, answer.error
         restored.wait_until_serving()
         with restored.client() as client:
