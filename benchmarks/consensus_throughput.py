@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from nodes.consensus import CommittedEntry, Consensus, ConsensusOptions, initialise_log
 from quiesce.rpc import open_server
@@ -52,7 +53,9 @@ class Nothing:
         return self.applied[0]
 
 
-async def _node(node_id: int, members: dict[int, str], root: Path, stop, results, arguments) -> None:
+async def _node(
+    node_id: int, members: dict[int, str], root: Path, stop: Any, results: Any, arguments: argparse.Namespace
+) -> None:
     directory = root / str(node_id) / "raft"
     initialise_log(directory, voters=list(members))
     state = Nothing()
@@ -110,22 +113,22 @@ async def _load(consensus: Consensus, state: Nothing, arguments: argparse.Namesp
     return found
 
 
-def _process(node_id: int, members: dict[int, str], root: Path, stop, results, arguments) -> None:
+def _process(
+    node_id: int, members: dict[int, str], root: Path, stop: Any, results: Any, arguments: argparse.Namespace
+) -> None:
     sys.setswitchinterval(arguments.switch_interval)
     if not arguments.profile:
         asyncio.run(_node(node_id, members, root, stop, results, arguments))
         return
-    profiles = []
+    profiles: list[tuple[str, cProfile.Profile]] = []
+    run = threading.Thread.run
 
-    def profiled(run):
-        def wrapped(self):
-            profile = cProfile.Profile()
-            profiles.append((threading.current_thread().name, profile))
-            profile.runcall(run, self)
+    def profiled(self: threading.Thread) -> None:
+        profile = cProfile.Profile()
+        profiles.append((threading.current_thread().name, profile))
+        profile.runcall(run, self)
 
-        return wrapped
-
-    threading.Thread.run = profiled(threading.Thread.run)
+    threading.Thread.run = profiled  # type: ignore[method-assign]
     profile = cProfile.Profile()
     profile.runcall(asyncio.run, _node(node_id, members, root, stop, results, arguments))
     for name, one in [("loop", profile), *profiles]:
