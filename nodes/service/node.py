@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from nodes.consensus import Consensus
 from nodes.data_directory import DataDirectory
 from nodes.identity import Identity
 from nodes.proposals import Proposals
-from nodes.rotation.admission import check_drain, check_ttl
+from nodes.rotation.admission import Voter, check_drain, check_ttl
 from nodes.rotation.driver import Rotation
 from nodes.rotation.gate import Gate
 from nodes.rotation.succession import choose_successor
@@ -21,6 +22,9 @@ from nodes.statemachine import ReplicatedState
 from quiesce.errors import ClusterDegraded, InvalidRequest, NoLeader, NotAwaitingRestore, NotLeader, UnknownNode
 from quiesce.rpc import typed_errors
 from quiesce.v1 import node_pb2, node_pb2_grpc
+
+_PATIENCE_S = 1.0
+_LOOK_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +101,7 @@ class NodeService(node_pb2_grpc.NodeServicer):
         """Hand leadership to a follower that is in rotation."""
         parts = self._parts
         parts.calls.check_cluster(context)
-        self._check_leads()
-        voters, lease = parts.rotation.voters(), parts.rotation.lease
+        voters, lease = self._voters(), parts.rotation.lease
         to = request.to_node_id
         if not to:
             out = [lease.node_id] if lease is not None else []
@@ -118,18 +121,8 @@ class NodeService(node_pb2_grpc.NodeServicer):
         """Take a node out of rotation, where the cluster can spare it."""
         parts = self._parts
         with parts.calls.change(context) as timeout_s:
-            self._check_leads()
             check_ttl(request.ttl_ms)
-            with parts.state.store.view() as view:
-                lease, log_time_ms = view.lease(), view.log_time_ms()
-            check_drain(
-                request.node_id,
-                voters=parts.rotation.voters(),
-                last_index=parts.consensus.status().last_index,
-                max_lag=parts.max_lag_entries,
-                lease=lease,
-                log_time_ms=log_time_ms,
-            )
+            await self._admit(request.node_id, min(timeout_s / 2, _PATIENCE_S))
             return (await parts.proposals.propose(timeout_s=timeout_s, drain=request)).lease
 
     @typed_errors
@@ -184,14 +177,40 @@ class NodeService(node_pb2_grpc.NodeServicer):
             yield node_pb2.RestoreProgress()
         raise NotAwaitingRestore(node_id=self._node_id, address=self._parts.address)
 
-    def _check_leads(self) -> None:
-        status = self._parts.consensus.status()
-        if status.role == node_pb2.NODE_ROLE_LEADER:
-            return
-        if not status.leader_id:
+    async def _admit(self, node_id: int, patience_s: float) -> None:
+        """Check that a node can leave rotation; a leader that is new has to hear from the others first."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience_s
+        while True:
+            with self._parts.state.store.view() as view:
+                lease, log_time_ms = view.lease(), view.log_time_ms()
+            try:
+                check_drain(
+                    node_id,
+                    voters=self._voters(),
+                    last_index=self._parts.consensus.status().last_index,
+                    max_lag=self._parts.max_lag_entries,
+                    lease=lease,
+                    log_time_ms=log_time_ms,
+                )
+                return
+            except ClusterDegraded:
+                if loop.time() >= deadline:
+                    raise
+            await asyncio.sleep(_LOOK_S)
+
+    def _voters(self) -> dict[int, Voter]:
+        """Return the voters as this leader sees them.
+
+        Raises:
+            NotLeader, NoLeader: it does not lead.
+        """
+        if voters := self._parts.rotation.voters():
+            return voters
+        leader = self._parts.consensus.status().leader_id
+        if leader in (0, self._node_id):
             raise NoLeader
-        leader_address = self._parts.identity.members.get(status.leader_id, "")
-        raise NotLeader(node_id=self._node_id, leader_address=leader_address)
+        raise NotLeader(node_id=self._node_id, leader_address=self._parts.identity.members.get(leader, "unknown"))
 
     def _members(self) -> list[node_pb2.Member]:
         voters = self._parts.rotation.voters()
