@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,24 +12,30 @@ from tests.scenarios.cluster import free_ports
 from tests.scenarios.daemon import Daemon, until
 
 
-@pytest.fixture
-def start(tmp_path):
-    """Start `quiesce node` with one member more than itself, which never comes."""
-    ports = free_ports(2)
-    members = ",".join(f"{node}=127.0.0.1:{port}" for node, port in enumerate(ports, 1))
-    daemons = []
+class Starter:
+    """Starts `quiesce node` with one member more than itself, which never comes."""
 
-    def start(*arguments, node_id=1, data=tmp_path / "data", new=True):
-        identity = [f"--members={members}", "--cluster-id=x"] if new else []
-        flags = [f"--node-id={node_id}", f"--data={data}", f"--listen=127.0.0.1:{ports[0]}", *identity, *arguments]
-        daemon = Daemon(["node", *flags], tmp_path / f"{len(daemons)}.log")
-        daemons.append(daemon)
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        ports = free_ports(2)
+        self.port, self.data = ports[0], directory / "data"
+        self._members = ",".join(f"{node}=127.0.0.1:{port}" for node, port in enumerate(ports, 1))
+        self.daemons: list[Daemon] = []
+
+    def __call__(self, *arguments: str, node_id: int = 1, data: Path | None = None, new: bool = True) -> Daemon:
+        identity = [f"--members={self._members}", "--cluster-id=x"] if new else []
+        place = [f"--node-id={node_id}", f"--data={data or self.data}", f"--listen=127.0.0.1:{self.port}"]
+        daemon = Daemon(["node", *place, *identity, *arguments], self._directory / f"{len(self.daemons)}.log")
+        self.daemons.append(daemon)
         daemon.start()
         return daemon
 
-    start.port, start.data = ports[0], tmp_path / "data"
-    yield start
-    for daemon in daemons:
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Starter]:
+    starter = Starter(tmp_path)
+    yield starter
+    for daemon in starter.daemons:
         daemon.kill()
 
 
