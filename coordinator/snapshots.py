@@ -20,7 +20,7 @@ from quiesce.errors import (
     RepositoryUnusable,
     UnknownSnapshot,
 )
-from quiesce.repository import Repository, VerifyStep, open_repository
+from quiesce.repository import Repository, VerifyStep, open_repository, verify_snapshot
 from quiesce.snapshot import Manifest, decode_manifest
 from quiesce.snapshot.malformed import MalformedObject
 from quiesce.v1 import backup_pb2, node_pb2
@@ -93,7 +93,7 @@ class Snapshots:
         Raises:
             DamagedObject: the first one that is not as it was written.
         """
-        await self._read(location, lambda repository: repository.verify(snapshot_id, progress))
+        await self._read(location, lambda repository: verify_snapshot(repository, snapshot_id, progress))
 
     async def _read(self, location: str, call: Callable[[Repository], Result]) -> Result:
         return await self._threads.run(location, lambda: call(open_repository(repository_path(location))))

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
 
 from quiesce.repository import layout
+from quiesce.repository.repository import Repository
 from quiesce.snapshot.database_page import decode_database_page
 from quiesce.snapshot.malformed import MalformedObject
+from quiesce.snapshot.manifest import Manifest
 from quiesce.snapshot.pack import decompress, digest
 from quiesce.snapshot.table import DATABASE_PAGE, PageTable, Row
 from quiesce.v1.database_pb2 import Database
-
-if TYPE_CHECKING:
-    from quiesce.repository.repository import Repository
-    from quiesce.snapshot.manifest import Manifest
 
 # Whole packs kept in memory: rows of one page after another mostly lie in one pack, or in few.
 _KEPT_PACKS = 3

@@ -10,7 +10,6 @@ from quiesce.errors import DamagedObject, RepositoryUnusable, SnapshotExists, Un
 from quiesce.repository import layout
 from quiesce.repository.directory import DirectoryStore
 from quiesce.repository.objects import ObjectStore
-from quiesce.repository.verify import VerifyReport, VerifyStep, verify_snapshot
 from quiesce.snapshot.identifier import LATEST, is_snapshot_id
 from quiesce.snapshot.malformed import MalformedObject
 from quiesce.snapshot.manifest import Manifest, decode_manifest, encode_manifest
@@ -195,15 +194,6 @@ class Repository:
         except FileNotFoundError:
             raise self.damaged(name, "it is missing") from None
         return index
-
-    def verify(self, snapshot_id: str, progress: Callable[[VerifyStep], None] | None = None) -> VerifyReport:
-        """Read every object of a snapshot whole and check it.
-
-        Raises:
-            UnknownSnapshot: there is none of that id.
-            DamagedObject: a byte of it was changed anywhere, or an object is missing; it is named.
-        """
-        return verify_snapshot(self, self.find(snapshot_id), progress)
 
     def damaged(self, name: str, detail: object) -> DamagedObject:
         """Return the error for an object of this repository."""

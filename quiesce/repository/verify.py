@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from quiesce.repository import layout
 from quiesce.repository.reader import SegmentReader
+from quiesce.repository.repository import Repository
 from quiesce.snapshot.content import content_id
 from quiesce.snapshot.malformed import MalformedObject
+from quiesce.snapshot.manifest import Manifest
 from quiesce.snapshot.segment import segment_records
 from quiesce.snapshot.table import DATABASE_PAGE, PageTable, Row
-
-if TYPE_CHECKING:
-    from quiesce.repository.repository import Repository
-    from quiesce.snapshot.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +59,15 @@ def check_table(repository: Repository, manifest: Manifest) -> PageTable:
 
 
 def verify_snapshot(
-    repository: Repository, manifest: Manifest, progress: Callable[[VerifyStep], None] | None = None
+    repository: Repository, snapshot_id: str, progress: Callable[[VerifyStep], None] | None = None
 ) -> VerifyReport:
-    """Check a snapshot; `progress` is told after each segment and may raise to stop.
+    """Check a snapshot, or the `latest` one; `progress` is told after each segment and may raise to stop.
 
     Raises:
+        UnknownSnapshot: there is none of that id.
         DamagedObject: a byte of it was changed anywhere, or an object is missing; it is named.
     """
+    manifest = repository.find(snapshot_id)
     table = check_table(repository, manifest)
     reader = SegmentReader(repository, manifest, table)
     # Pack by pack, so that each is read once whatever the order of the rows.

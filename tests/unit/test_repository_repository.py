@@ -9,7 +9,7 @@ import pytest
 from snapshot_fakes import take, world
 
 from quiesce.errors import DamagedObject, QuiesceError, RepositoryUnusable, SnapshotExists, UnknownSnapshot
-from quiesce.repository import SegmentReader, VerifyStep, open_repository
+from quiesce.repository import SegmentReader, VerifyStep, open_repository, verify_snapshot
 from quiesce.snapshot import digest
 from quiesce.snapshot.sealed import seal
 
@@ -104,7 +104,7 @@ def test_verify_reads_everything_and_says_how_far_it_is(tmp_path: Path) -> None:
     store = world()
     manifest, _ = take(store, tmp_path, "s1")
     steps: list[VerifyStep] = []
-    report = open_repository(tmp_path).verify("latest", steps.append)
+    report = verify_snapshot(open_repository(tmp_path), "latest", steps.append)
     assert report.manifest == manifest
     assert report.records == len(store.records) == 320
     assert report.segments == 2 * (1 + 2 * 4)
@@ -117,7 +117,7 @@ def objects(root: Path) -> list[Path]:
 
 
 def verified(root: Path) -> None:
-    open_repository(root).verify("s1")
+    verify_snapshot(open_repository(root), "s1")
 
 
 def changed_bytes(root: Path, check: Callable[[Path], None], every: int = 1) -> int:
@@ -166,7 +166,7 @@ def test_a_table_that_does_not_make_the_content_id(tmp_path: Path) -> None:
         wrong = msgspec.structs.replace(manifest, snapshot_id=field, **{field: value})
         repository.publish_manifest(wrong)
         with pytest.raises(DamagedObject, match=manifest.table.digest):
-            repository.verify(field)
+            verify_snapshot(repository, field)
 
 
 def test_a_segment_is_checked_against_its_own_digest_too(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from test_repository_repository import changed_bytes
 from nodes.restore.load import SnapshotLoad
 from nodes.restore.proof import content_id_of
 from quiesce.errors import DamagedObject
-from quiesce.repository import open_repository
+from quiesce.repository import open_repository, verify_snapshot
 from quiesce.v1.node_pb2 import RestoreProgress
 
 
@@ -56,7 +56,7 @@ def test_from_many_increments_in_many_packs(tmp_path: Path, monkeypatch: pytest.
     restored = loaded(tmp_path)
     assert content_id_of(restored) == manifest.content_id
     assert len(restored.records) == len(store.records)
-    assert open_repository(tmp_path).verify("s99").records == len(store.records)
+    assert verify_snapshot(open_repository(tmp_path), "s99").records == len(store.records)
 
 
 def test_any_one_byte_changed_in_the_repository_is_found_and_named(tmp_path: Path) -> None:

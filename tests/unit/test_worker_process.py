@@ -16,7 +16,7 @@ import pytest
 from nodes.store import Store, StoreLoader
 from nodes.worker.progress import parse_line
 from quiesce.errors import DamagedStore, QuiesceError, RepositoryUnusable, UnknownDatabase
-from quiesce.repository import SegmentReader, open_repository
+from quiesce.repository import SegmentReader, open_repository, verify_snapshot
 from quiesce.snapshot import decode_manifest, decode_segment, encode_page
 from quiesce.v1.database_pb2 import DATABASE_STATE_ONLINE, Cluster, Database
 from quiesce.v1.node_pb2 import SnapshotProgress
@@ -83,7 +83,7 @@ def test_a_snapshot_from_start_to_draft(checkpoint: Path, repository: Path) -> N
     assert manifest.started_ms <= manifest.ended_ms
     assert open_repository(repository).list_snapshots() == []
     open_repository(repository).publish_manifest(manifest)
-    assert open_repository(repository).verify("s1").records == _RECORDS
+    assert verify_snapshot(open_repository(repository), "s1").records == _RECORDS
 
 
 def test_the_next_one_reuses_all_of_it(checkpoint: Path, repository: Path) -> None:

@@ -11,7 +11,7 @@ from nodes.worker.progress import Counts
 from nodes.worker.rate_limit import RateLimit
 from nodes.worker.snapshot import SnapshotMaker, SnapshotRequest
 from quiesce.errors import DamagedObject, DamagedStore, RepositoryFull, UnknownDatabase
-from quiesce.repository import open_repository
+from quiesce.repository import open_repository, verify_snapshot
 from quiesce.snapshot import ManifestMark
 
 _PAGES = 2 * 2 * 4
@@ -65,7 +65,7 @@ def test_only_what_changed_is_read_and_uploaded(tmp_path: Path) -> None:
     assert manifest.totals.pages_uploaded == 2
     assert manifest.totals.pages_reused == _PAGES - 1
     assert manifest.base == "s1"
-    assert open_repository(tmp_path).verify("s2").records == len(store.records)
+    assert verify_snapshot(open_repository(tmp_path), "s2").records == len(store.records)
 
 
 def test_an_increment_has_the_content_id_of_a_whole_snapshot(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_pack_that_is_gone_or_cut_short_is_made_anew(tmp_path: Path) -> None:
     manifest, counts = take(store, tmp_path, "s2", warnings=warnings)
     assert counts.pages_uploaded == _PAGES + 2
     assert len(warnings) == 1
-    assert open_repository(tmp_path).verify("s2").manifest == manifest
+    assert verify_snapshot(open_repository(tmp_path), "s2").manifest == manifest
     with pack.open("r+b") as file:
         file.truncate(pack.stat().st_size - 1)
     with pytest.raises(DamagedObject, match=pack.name):
@@ -176,7 +176,7 @@ def test_a_pack_that_has_rotted_does_not_become_part_of_one_more_snapshot(tmp_pa
         take(world(), tmp_path, "s2")
     pack.unlink()
     take(world(), tmp_path, "s2")
-    open_repository(tmp_path).verify("s2")
+    verify_snapshot(open_repository(tmp_path), "s2")
 
 
 def test_a_damaged_base_is_told_and_the_one_before_it_is_used(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_damaged_base_is_told_and_the_one_before_it_is_used(tmp_path: Path) ->
     assert third.base == "s1"
     assert (counts.pages_reused, counts.pages_uploaded) == (_PAGES - 2, 2)
     assert any(second.table.digest in warning for warning in warnings)
-    assert open_repository(tmp_path).verify("s3").records == len(store.records)
+    assert verify_snapshot(open_repository(tmp_path), "s3").records == len(store.records)
 
 
 def test_what_a_worker_that_died_has_uploaded_is_used_by_the_next(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_a_stray_pack_that_is_damaged_is_not_used(tmp_path: Path, place: int) ->
     _, counts = take(store, tmp_path, "s2", warnings=warnings)
     assert counts.pages_matched == 0
     assert warnings
-    open_repository(tmp_path).verify("s2")
+    verify_snapshot(open_repository(tmp_path), "s2")
 
 
 def test_equal_pages_are_stored_once(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_equal_pages_are_stored_once(tmp_path: Path) -> None:
         store.put(1, 3, page * 1024 + 5, b"the same" * 1000)
     manifest, counts = take(store, tmp_path, "s1")
     assert counts.pages_uploaded == 2
-    assert open_repository(tmp_path).verify("s1").records == 50
+    assert verify_snapshot(open_repository(tmp_path), "s1").records == 50
     assert manifest.totals.bytes_uploaded < 10_000
 
 
@@ -240,7 +240,7 @@ def test_large_pages_and_many_packs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     manifest, _ = take(store, tmp_path, "s1")
     assert manifest.table.rows > 40
     assert len(manifest.packs) == len(packs(tmp_path)) >= 1
-    assert open_repository(tmp_path).verify("s1").records == len(store.records)
+    assert verify_snapshot(open_repository(tmp_path), "s1").records == len(store.records)
 
 
 def test_a_checkpoint_of_another_mark_is_refused(tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ def test_a_crash_between_two_puts_leaves_no_snapshot_and_the_next_run_goes_on(
     assert repository.list_snapshots() == []
     manifest, counts = take(world(), repository, "s1")
     assert counts.pages_matched >= crash_at
-    assert repository.verify("s1").manifest == manifest
+    assert verify_snapshot(repository, "s1").manifest == manifest
     assert manifest.content_id == take(world(), tmp_path / "other", "s1")[0].content_id
 
 
@@ -351,4 +351,4 @@ def test_a_page_whose_stamp_is_not_the_base_s_is_read_whatever_the_mark(tmp_path
     manifest, counts = take(other, tmp_path, "s2")
     assert other.pages_read == [(1, 3, 0)]
     assert counts.pages_uploaded == 1
-    assert open_repository(tmp_path).verify("s2").manifest == manifest
+    assert verify_snapshot(open_repository(tmp_path), "s2").manifest == manifest

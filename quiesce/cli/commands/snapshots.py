@@ -13,7 +13,7 @@ from quiesce.cli.output import Output, Progress, pass_output
 from quiesce.cli.snapshot_text import COLUMNS, details, row, summary_facts
 from quiesce.client import BlockingBackups
 from quiesce.errors import DamagedObject
-from quiesce.repository import Repository, VerifyStep, open_repository
+from quiesce.repository import Repository, VerifyStep, open_repository, verify_snapshot
 from quiesce.snapshot.manifest import Manifest
 from quiesce.v1.backup_pb2 import SnapshotSummary
 from quiesce.v1.node_pb2 import Mark
@@ -95,7 +95,7 @@ def _verify_here(repository: Repository, snapshot_id: str, bar: Progress) -> tup
     def advance(step: VerifyStep) -> None:
         bar.update(step.pages_done, step.pages_total)
 
-    report = repository.verify(repository.find(snapshot_id).snapshot_id, advance)
+    report = verify_snapshot(repository, repository.find(snapshot_id).snapshot_id, advance)
     return report.segments, report.bytes_read
 
 
