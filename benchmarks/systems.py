@@ -58,8 +58,15 @@ class QuiesceSystem:
         self._rids: dict[int, RID] = {}
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(self.cluster.start)
+        try:
+            return await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def _open(self) -> Self:
         self._stack.callback(self.cluster.stop)
+        await asyncio.to_thread(self.cluster.start)
         self.client = await self._stack.enter_async_context(AsyncClient(self.cluster.addresses, timeout_s=TIMEOUT_S))
         self.backups = await self._stack.enter_async_context(Backups(self.cluster.coordinator_address))
         await self.client.create_database(DATABASE)

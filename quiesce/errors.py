@@ -253,6 +253,13 @@ class DatabaseNotImporting(QuiesceError):
     status = Status.FAILED_PRECONDITION
 
 
+class AnswerTooLarge(QuiesceError):
+    """The {records} records asked for are over {limit} bytes together. Ask for fewer at once, or scan them."""
+
+    exit_code = 37
+    status = Status.OUT_OF_RANGE
+
+
 # --- rotation, snapshots, repositories
 
 

@@ -13,15 +13,14 @@ from nodes.store.engine import INDEXES, META, RECORDS, point, scan
 from nodes.store.index_entries import plan_index
 from nodes.store.schema import DatabaseSchema
 from nodes.store.state import StoreState
-from quiesce.errors import DamagedStore, DatabaseImporting, StoreClosed, UnknownDatabase
+from quiesce.errors import AnswerTooLarge, DamagedStore, DatabaseImporting, StoreClosed, UnknownDatabase
+from quiesce.rpc.limits import ANSWER_BYTES
 from quiesce.v1.database_pb2 import Database
 from quiesce.v1.node_pb2 import RotationLease
 from quiesce.v1.record_pb2 import IndexEntry, LookupMatch, Record, RecordId
 
 # A batch of a scan ends here too, so that it fits a message whatever the size of its records.
 BATCH_BYTES = 1 << 20
-# What one answer to a lookup may hold: it has to fit one message.
-ANSWER_BYTES = 16 << 20
 LOOKUP_LIMIT = 1000
 
 
@@ -106,9 +105,15 @@ class StoreView:
     # --- records
 
     def get(self, database: str, ids: Iterable[RecordId]) -> tuple[list[Record], list[RecordId]]:
-        """Return the records of ids, in order, and the ids that have none."""
+        """Return the records of ids, in order, and the ids that have none.
+
+        Raises:
+            AnswerTooLarge: they are too much for one message.
+        """
         schema = self._readable(database)
         snapshot = self._family(RECORDS)
+        ids = list(ids)
+        left = ANSWER_BYTES
         records: list[Record] = []
         missing: list[RecordId] = []
         for rid in ids:
@@ -119,6 +124,9 @@ class StoreView:
                 missing.append(rid)
             else:
                 records.append(_record(rid.cluster, rid.position, value))
+                left -= len(value)
+                if left < 0:
+                    raise AnswerTooLarge(records=len(ids), limit=ANSWER_BYTES)
         return records, missing
 
     def scan_cluster(

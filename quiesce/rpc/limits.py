@@ -10,6 +10,8 @@ BATCH_OPERATIONS = 10_000
 # One gRPC message: a full batch with its framing.
 MESSAGE_BYTES = 24 * MEBIBYTE
 GET_IDS = 10_000
+# The records of one get; a lookup says that it was cut off there.
+ANSWER_BYTES = 16 * MEBIBYTE
 
 CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", MESSAGE_BYTES),

@@ -27,6 +27,7 @@ from state_entries import (
 from nodes.store import CheckpointReader, Store, StoreLoader, keys
 from nodes.store.engine import MEMTABLE_BYTES, META, PAGES, RECORDS, Engine
 from quiesce.errors import (
+    AnswerTooLarge,
     DamagedStore,
     DatabaseImporting,
     DirectoryInUse,
@@ -57,6 +58,16 @@ def fill(replica: Replica, count: int) -> None:
 
 
 # --- views
+
+
+def test_a_get_that_no_message_would_hold_is_refused(people: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    people.write(*[create("Person", name=str(n), city="x" * 400) for n in range(3)])
+    ids = [RecordId(cluster=6, position=n) for n in range(3)]
+    monkeypatch.setattr("nodes.store.view.ANSWER_BYTES", 1000)
+    with people.state.store.view() as view:
+        assert len(view.get("people", ids[:2])[0]) == 2
+        with pytest.raises(AnswerTooLarge, match="3 records"):
+            view.get("people", ids)
 
 
 def test_a_view_is_of_one_moment(people: Replica) -> None:
