@@ -61,7 +61,7 @@ def fill(replica: Replica, count: int) -> None:
 
 
 def test_a_get_that_no_message_would_hold_is_refused(people: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
-    people.write(*[create("Person", name=str(n), city="x" * 400) for n in range(3)])
+    people.ok(write(*[create("Person", name=str(n), city=f"{n:0400}") for n in range(3)]))
     ids = [RecordId(cluster=6, position=n) for n in range(3)]
     monkeypatch.setattr("nodes.store.view.ANSWER_BYTES", 1000)
     with people.state.store.view() as view:
