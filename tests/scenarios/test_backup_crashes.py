@@ -118,7 +118,8 @@ def test_the_replica_is_killed_and_stays_away(cluster: Cluster) -> None:
     assert not any(status.HasField("lease") for status in statuses)
     cluster.nodes[job.node_id].start()
     until(serving(cluster, job.node_id), 20, "the replica back in rotation after its restart")
-    assert Backup(cluster).end().state == backup_pb2.JOB_STATE_SUCCEEDED
+    again = Backup(cluster).end()
+    assert again.state == backup_pb2.JOB_STATE_SUCCEEDED, again.error_message
 
 
 def test_the_leader_is_killed(cluster: Cluster) -> None:
