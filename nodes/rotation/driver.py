@@ -22,6 +22,7 @@ from quiesce.v1 import node_pb2, peer_pb2
 _PRIORITY, _LOW_PRIORITY = 0, -1
 _LOOK_S = 0.1
 _ADVANCE_S = 1.0
+_ADVANCE_LEAST_S = 0.02
 _HAND_OVER_S = 0.5
 _PATIENCE_S = 2.0
 _log = structlog.get_logger("rotation")
@@ -191,7 +192,14 @@ class Rotation:
                     await self._proposals.propose(timeout_s=_PATIENCE_S, advance_clock=peer_pb2.AdvanceClock())
                 except QuiesceError as error:
                     _log.info("log time was not moved on", error=str(error))
-            await asyncio.sleep(_ADVANCE_S)
+            await asyncio.sleep(self._until_next_advance_s())
+
+    def _until_next_advance_s(self) -> float:
+        """Return the seconds to the next look at the log's time: a lease must end when it is over, not a look later."""
+        if self.lease is None:
+            return _ADVANCE_S
+        left_s = (self.lease.expires_ms - self._clock.now_ms()) / 1000
+        return min(_ADVANCE_S, max(_ADVANCE_LEAST_S, left_s))
 
     async def _keep_leadership_away(self) -> None:
         """While this node is out of rotation, it leads only until somebody else can."""
