@@ -21,9 +21,10 @@ from quiesce.errors import (
     UnknownSnapshot,
 )
 from quiesce.repository import Repository, VerifyStep, open_repository, verify_snapshot
-from quiesce.snapshot import Manifest, decode_manifest
+from quiesce.repository.summary import summarise
+from quiesce.snapshot import decode_manifest
 from quiesce.snapshot.malformed import MalformedObject
-from quiesce.v1 import backup_pb2, node_pb2
+from quiesce.v1 import backup_pb2
 
 Result = TypeVar("Result")
 # A manifest and a little more: a repository with less room is not worth draining a node for.
@@ -75,7 +76,7 @@ class Snapshots:
 
     async def list(self, location: str) -> list[backup_pb2.SnapshotSummary]:
         """Return the snapshots, the oldest first."""
-        return [summary(m) for m in await self._read(location, lambda repository: repository.list_snapshots())]
+        return [summarise(m) for m in await self._read(location, lambda repository: repository.list_snapshots())]
 
     async def show(self, location: str, snapshot_id: str) -> backup_pb2.SnapshotDetails:
         """Return a snapshot with its manifest; `latest` is the newest one."""
@@ -83,7 +84,7 @@ class Snapshots:
         def show(repository: Repository) -> backup_pb2.SnapshotDetails:
             found = repository.find(snapshot_id).snapshot_id
             manifest, data = repository.read_manifest_bytes(found)
-            return backup_pb2.SnapshotDetails(summary=summary(manifest), manifest=data)
+            return backup_pb2.SnapshotDetails(summary=summarise(manifest), manifest=data)
 
         return await self._read(location, show)
 
@@ -118,23 +119,3 @@ def _probe(repository: Repository) -> None:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise RepositoryFull(repository=repository.location, detail=detail) from error
         raise RepositoryUnusable(repository=repository.location, detail=detail) from error
-
-
-def summary(manifest: Manifest) -> backup_pb2.SnapshotSummary:
-    """Return what a listing shows of a snapshot."""
-    mark, totals = manifest.mark, manifest.totals
-    return backup_pb2.SnapshotSummary(
-        id=manifest.snapshot_id,
-        content_id=manifest.content_id,
-        mark=node_pb2.Mark(term=mark.term, index=mark.index, time_ms=mark.time_ms, epoch=mark.epoch),
-        cluster_id=manifest.cluster_id,
-        node_id=manifest.node_id,
-        started_ms=manifest.started_ms,
-        ended_ms=manifest.ended_ms,
-        pages=totals.pages,
-        pages_uploaded=totals.pages_uploaded,
-        records=totals.records,
-        bytes_raw=totals.bytes_raw,
-        bytes_uploaded=totals.bytes_uploaded,
-        databases=[database.name for database in manifest.databases],
-    )

@@ -182,7 +182,7 @@ def test_peers_that_never_come(tmp_path: Path) -> None:
     own, other, third = (f"127.0.0.1:{port}" for port in free_ports(3))
     answer = quiesce(
         "node", "--node-id", "1", "--data", str(tmp_path / "data"), "--listen", own, "--cluster-id", "c",
-        "--members", f"1={own},2={other},3={third}", "--require-leader-within", "3",
+        "--members", f"1={own},2={other},3={third}", "--require-leader-within", "3s",
     )  # fmt: skip
     refused(answer, errors.PeersUnreachable)
 

@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from coordinator import daemon
 from coordinator.command import coordinator
-from coordinator.config import CoordinatorConfig, coordinator_config, parse_duration, read_toml
+from coordinator.config import KEYS, CoordinatorConfig, coordinator_config
+from quiesce.daemon.configuration import parse_duration, read_toml
 from quiesce.errors import InvalidConfiguration
 
 
@@ -71,6 +72,6 @@ def test_a_file_with_a_key_that_does_not_exist(tmp_path: Path) -> None:
     file = tmp_path / "coordinator.toml"
     file.write_text("leese = 3\n")
     with pytest.raises(InvalidConfiguration, match="no key `leese`"):
-        read_toml(file)
+        read_toml(file, KEYS)
     with pytest.raises(InvalidConfiguration, match="nothing"):
-        read_toml(tmp_path / "nothing.toml")
+        read_toml(tmp_path / "nothing.toml", KEYS)

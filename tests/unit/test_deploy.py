@@ -7,21 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from coordinator.config import KEYS as COORDINATOR_KEYS
 from coordinator.config import coordinator_config
-from coordinator.config import read_toml as read_coordinator
+from nodes.config import KEYS as NODE_KEYS
 from nodes.config import node_config
-from nodes.config import read_toml as read_node
+from quiesce.daemon.configuration import read_toml
 from quiesce.errors import all_errors
 
 
 def test_the_node_example_is_valid(project_root: Path) -> None:
-    config = node_config(read_node(project_root / "deploy" / "config" / "node.toml"))
+    config = node_config(read_toml(project_root / "deploy" / "config" / "node.toml", NODE_KEYS))
     assert set(config.members) == {1, 2, 3}
     assert config.members[config.node_id] == config.advertise
 
 
 def test_the_coordinator_example_is_valid(project_root: Path) -> None:
-    config = coordinator_config(read_coordinator(project_root / "deploy" / "config" / "coordinator.toml"))
+    config = coordinator_config(read_toml(project_root / "deploy" / "config" / "coordinator.toml", COORDINATOR_KEYS))
     assert len(config.cluster) == 3
     assert config.policy.lease_ms == 30_000
 

@@ -6,7 +6,7 @@ from nodes.config import node_config
 from nodes.consensus.recovery import recover_log
 from nodes.data_directory import DataDirectory
 from nodes.identity import read_identity
-from nodes.logs import RateLimit
+from quiesce.daemon.logs import RateLimit
 from quiesce.errors import DirectoryNotEmpty, InvalidConfiguration
 
 MEMBERS = "1=a:1,2=b:2,3=c:3"

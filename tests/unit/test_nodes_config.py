@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from nodes.config import KEYS, NodeConfig, node_config, read_toml
+from nodes.config import KEYS, NodeConfig, node_config
 from nodes.data_directory import DataDirectory
 from nodes.identity import FILE_NAME, Identity, read_identity, write_identity
 from nodes.members import format_members, parse_members
+from quiesce.daemon.configuration import read_toml
 from quiesce.errors import DamagedStore, DirectoryInUse, DirectoryNotEmpty, InvalidConfiguration
 from quiesce.v1.node_pb2 import Mark
 
@@ -70,15 +71,15 @@ def test_members_as_a_table_and_back():
 def test_a_file(tmp_path):
     path = tmp_path / "node.toml"
     path.write_text('node_id = 2\ndata = "d"\n[members]\n1 = "a:1"\n2 = "b:2"\n')
-    assert node_config(read_toml(path)).members == {1: "a:1", 2: "b:2"}
+    assert node_config(read_toml(path, KEYS)).members == {1: "a:1", 2: "b:2"}
     path.write_text("nodeid = 2")
     with pytest.raises(InvalidConfiguration, match="no key `nodeid`"):
-        read_toml(path)
+        read_toml(path, KEYS)
     path.write_text("node_id = ")
     with pytest.raises(InvalidConfiguration, match=r"node\.toml"):
-        read_toml(path)
+        read_toml(path, KEYS)
     with pytest.raises(InvalidConfiguration, match="absent"):
-        read_toml(tmp_path / "absent")
+        read_toml(tmp_path / "absent", KEYS)
 
 
 def test_identity_round_trip(tmp_path):

@@ -14,9 +14,7 @@ from quiesce.cli.snapshot_text import COLUMNS, details, row, summary_facts
 from quiesce.client import BlockingBackups
 from quiesce.errors import DamagedObject
 from quiesce.repository import Repository, VerifyStep, open_repository, verify_snapshot
-from quiesce.snapshot.manifest import Manifest
-from quiesce.v1.backup_pb2 import SnapshotSummary
-from quiesce.v1.node_pb2 import Mark
+from quiesce.repository.summary import summarise
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -48,7 +46,7 @@ def list_snapshots(output: Output, repository: str | None, coordinator: str) -> 
     """List the snapshots, the oldest first."""
     damages: list[DamagedObject] = []
     if repository is not None:
-        summaries = [_summary(manifest) for manifest in open_repository(repository).list_snapshots(damages.append)]
+        summaries = [summarise(manifest) for manifest in open_repository(repository).list_snapshots(damages.append)]
     else:
         with BlockingBackups(coordinator, timeout_s=TIMEOUT_S) as backups:
             summaries = backups.list()
@@ -68,7 +66,7 @@ def show(output: Output, snapshot_id: str, repository: str | None, coordinator: 
     """Show one snapshot; `latest` is the newest."""
     if repository is not None:
         manifest = open_repository(repository).find(snapshot_id)
-        summary, facts = _summary(manifest), msgspec.to_builtins(manifest)
+        summary, facts = summarise(manifest), msgspec.to_builtins(manifest)
     else:
         with BlockingBackups(coordinator, timeout_s=TIMEOUT_S) as backups:
             found = backups.show(snapshot_id)
@@ -106,22 +104,3 @@ def _verify_there(coordinator: str, snapshot_id: str, bar: Progress) -> tuple[in
             bar.update(step.pages_done, step.pages_total)
             pages, read = step.pages_total, step.bytes_read
     return pages, read
-
-
-def _summary(manifest: Manifest) -> SnapshotSummary:
-    mark, totals = manifest.mark, manifest.totals
-    return SnapshotSummary(
-        id=manifest.snapshot_id,
-        content_id=manifest.content_id,
-        mark=Mark(term=mark.term, index=mark.index, time_ms=mark.time_ms, epoch=mark.epoch),
-        cluster_id=manifest.cluster_id,
-        node_id=manifest.node_id,
-        started_ms=manifest.started_ms,
-        ended_ms=manifest.ended_ms,
-        pages=totals.pages,
-        pages_uploaded=totals.pages_uploaded,
-        records=totals.records,
-        bytes_raw=totals.bytes_raw,
-        bytes_uploaded=totals.bytes_uploaded,
-        databases=[database.name for database in manifest.databases],
-    )

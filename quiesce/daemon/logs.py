@@ -41,8 +41,8 @@ class RateLimit:
         return event
 
 
-def configure_logs(*, form: str, level: str, node_id: int) -> None:
-    """Set up logging of the whole process; `form` is "console" or "json"."""
+def configure_logs(*, form: str, level: str, **fields: object) -> None:
+    """Set up logging of the whole process; `form` is "console" or "json", `fields` are in every line."""
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
     )
@@ -52,7 +52,7 @@ def configure_logs(*, form: str, level: str, node_id: int) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            _with_node(node_id),
+            _with(fields),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
@@ -61,9 +61,9 @@ def configure_logs(*, form: str, level: str, node_id: int) -> None:
     )
 
 
-def _with_node(node_id: int) -> structlog.typing.Processor:
+def _with(fields: dict[str, object]) -> structlog.typing.Processor:
     def add(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        event["node"] = node_id
+        event.update(fields)
         return event
 
     return add
