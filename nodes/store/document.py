@@ -15,7 +15,10 @@ from quiesce.errors import InvalidDocument
 # Far below the interpreter's limit, so that no replica accepts what another, deeper in its stack, refuses.
 MAX_NESTING = 200
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive: a body of one long string must not make the matcher remember each of its characters.
+_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+# What msgspec refuses in the name of a field, though JSON can have it.
+_NEEDS_ESCAPE = re.compile(r'["\\\x00-\x1f]')
 
 
 class _Header(msgspec.Struct):
@@ -23,6 +26,7 @@ class _Header(msgspec.Struct):
 
 
 _header = msgspec.json.Decoder(_Header).decode
+_document = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 
 # Takes a body, returns the class it names (None where it names none) and the wanted fields' values, UNSET where absent.
 Reader = Callable[[bytes], tuple[str | None, tuple[Any, ...]]]
@@ -51,19 +55,38 @@ def reader(fields: Sequence[str]) -> Reader:
 
     Numbers with a fraction or exponent come as Decimal, exactly as written. The function raises InvalidDocument.
     """
-    names = [f"f{i}" for i in range(len(fields))]
-    wanted = [(name, Any, msgspec.field(name=field, default=UNSET)) for name, field in zip(names, fields, strict=True)]
-    struct = msgspec.defstruct("Fields", [("c", Any, msgspec.field(name="@class", default=None)), *wanted])
-    decode = msgspec.json.Decoder(struct, float_hook=Decimal).decode
+    values = _any_fields(fields) if any(map(_is_odd, fields)) else _plain_fields(fields)
 
     def read(body: bytes) -> tuple[str | None, tuple[Any, ...]]:
         try:
-            found = msgspec.structs.astuple(decode(body))
+            found = values(body)
         except (ValueError, msgspec.MsgspecError, InvalidOperation, RecursionError) as error:
             raise InvalidDocument(where="an index or a constraint", detail=_detail(error)) from None
         return found[0], found[1:]
 
     return read
+
+
+def _is_odd(field: str) -> bool:
+    return field == "@class" or _NEEDS_ESCAPE.search(field) is not None
+
+
+def _plain_fields(fields: Sequence[str]) -> Callable[[bytes], tuple[Any, ...]]:
+    names = [f"f{i}" for i in range(len(fields))]
+    wanted = [(name, Any, msgspec.field(name=field, default=UNSET)) for name, field in zip(names, fields, strict=True)]
+    struct = msgspec.defstruct("Fields", [("c", Any, msgspec.field(name="@class", default=None)), *wanted])
+    decode = msgspec.json.Decoder(struct, float_hook=Decimal).decode
+    return lambda body: msgspec.structs.astuple(decode(body))
+
+
+def _any_fields(fields: Sequence[str]) -> Callable[[bytes], tuple[Any, ...]]:
+    """The same for names that no struct can have; slower, because all of the body is decoded."""
+
+    def values(body: bytes) -> tuple[Any, ...]:
+        found = _document(body)
+        return (found.get("@class"), *(found.get(field, UNSET) for field in fields))
+
+    return values
 
 
 def _detail(error: Exception) -> str:

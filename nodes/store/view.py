@@ -141,7 +141,7 @@ class StoreView:
         schema.cluster(cluster)
         begin, end = keys.cluster_range(schema.id, cluster)
         if after is not None:
-            begin = keys.RECORD.pack(schema.id, cluster, min(after + 1, keys.MAX_POSITION))
+            begin = keys.RECORD.pack(schema.id, cluster, min(after, keys.MAX_POSITION) + 1)
         return self._batches(self._scan(RECORDS, begin, end), batch)
 
     def _batches(self, rows: Iterator[tuple[bytes, bytes]], batch: int) -> Iterator[list[Record]]:
