@@ -17,6 +17,9 @@ from typing import Any
 # Steps that one match may take in the worst case: about a second.
 _MAX_STEPS = 100_000_000
 _MAX_TEXT = 65_536
+# Compiling takes time too, and stack: its end must be the same on every replica, however deep that is in its own.
+_MAX_PATTERN = 4_096
+_MAX_GROUPS = 100
 _ONE_CHARACTER = frozenset((op.LITERAL, op.NOT_LITERAL, op.ANY, op.IN))
 
 
@@ -35,6 +38,10 @@ def compile_pattern(text: str) -> Pattern:
     Raises:
         ValueError: it is not valid, or could take unbounded time.
     """
+    if len(text) > _MAX_PATTERN:
+        raise ValueError(f"it is longer than {_MAX_PATTERN} characters")
+    if text.count("(") > _MAX_GROUPS:
+        raise ValueError(f"it has more than {_MAX_GROUPS} groups")
     try:
         tree = parser.parse(text)
         compiled = re.compile(text)
