@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+import structlog
+from google.protobuf.message import EncodeError
 
 from nodes.statemachine import databases, rotation
 from nodes.statemachine.working import Working
@@ -13,6 +20,26 @@ from quiesce.v1.peer_pb2 import Command, Done, Failure, Outcome
 from quiesce.v1.record_pb2 import WriteRequest
 
 _LATEST_MS = (1 << 63) - 1
+# No field of an error needs more; requests name things in any length, and sessions keep outcomes.
+_LONGEST_FIELD = 2_000
+# What a fault in this program makes of one input, the same on every replica; docs/decisions/0011. Not MemoryError,
+# OSError, or what RocksDB ends with: those are of one node, and to go on would be to differ from the others.
+_FAULTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+    msgspec.MsgspecError,
+    EncodeError,
+)
+
+_log = structlog.get_logger(__name__)
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +57,23 @@ class Place:
 def apply_command(working: Working, command: Command, place: Place) -> Outcome:
     """Apply a command.
 
+    A command that fails leaves no trace, and one that meets a fault of this program fails alone.
+
     Raises:
-        DamagedStore, DiskFailed: this node cannot go on; nothing else is raised.
+        DamagedStore, DiskFailed: this node cannot go on, as with anything else that is raised.
     """
     kind = command.WhichOneof("command")
     _move_clock(working, command.time_ms)
     try:
         if kind == "write":
-            return _write(working, command.write, place.index)
-        return _other(working, command, kind, place)
+            return _write(working, command.write, place)
+        if kind == "open_session":
+            # Many commands share an entry, and so its index.
+            session_id = (place.index << 16) + place.number
+            return Outcome(
+                open_session=working.sessions.open(session_id, command.open_session.client, working.state.log_time_ms)
+            )
+        return _alone(working, place, lambda: _whole(working, command, kind, place))
     except QuiesceError as error:
         if error.exit_code >= _OWN_DISK:
             raise
@@ -51,17 +86,48 @@ _OWN_DISK = 70
 
 def failure(error: QuiesceError) -> Outcome:
     """Return an error as it travels."""
-    return Outcome(failure=Failure(reason=error.reason(), fields=error.fields))
+    fields = {name: text[:_LONGEST_FIELD] for name, text in error.fields.items()}
+    return Outcome(failure=Failure(reason=error.reason(), fields=fields))
 
 
-def _write(working: Working, request: WriteRequest, index: int) -> Outcome:
+def _alone(working: Working, place: Place, evaluate: Callable[[], _Answer]) -> _Answer:
+    """Evaluate a command, or the part of it that has not touched the state yet.
+
+    Raises:
+        QuiesceError: the command's own, or in place of a fault of this program.
+    """
+    try:
+        return evaluate()
+    except _FAULTS as error:
+        if not working.sound:
+            raise
+        _log.exception("command_failed_unexpectedly", index=place.index, number=place.number)
+        # The type alone: a text may hold an address, or differ between versions of a library.
+        raise QuiesceError(
+            detail=f"the command met an unexpected {type(error).__name__}; see the nodes' logs"
+        ) from error
+
+
+def _whole(working: Working, command: Command, kind: str | None, place: Place) -> Outcome:
+    working.begin()
+    try:
+        outcome = _other(working, command, kind, place)
+        working.end()
+    except Exception:
+        if working.sound:
+            working.roll_back()
+        raise
+    return outcome
+
+
+def _write(working: Working, request: WriteRequest, place: Place) -> Outcome:
     if request.session_id:
         earlier = working.sessions.earlier(request)
         if earlier is not None:
             return earlier
     try:
-        response = write(working.pending.draft(), working.database(request.database), request, index)
-        outcome = Outcome(write=response)
+        schema, draft = working.database(request.database), working.pending.draft()
+        outcome = Outcome(write=_alone(working, place, lambda: write(draft, schema, request, place.index)))
     except QuiesceError as error:
         if error.exit_code >= _OWN_DISK:
             raise
@@ -71,15 +137,11 @@ def _write(working: Working, request: WriteRequest, index: int) -> Outcome:
     return outcome
 
 
-def _other(working: Working, command: Command, kind: str | None, place: Place) -> Outcome:  # noqa: C901
+def _other(working: Working, command: Command, kind: str | None, place: Place) -> Outcome:
     state, index = working.state, place.index
     now = state.log_time_ms
     if kind == "advance_clock":
         return Outcome(done=Done())
-    if kind == "open_session":
-        # Many commands share an entry, and so its index.
-        session = working.sessions.open((place.index << 16) + place.number, command.open_session.client, now)
-        return Outcome(open_session=session)
     if kind == "create_database":
         return Outcome(database=databases.create(working, command.create_database, index))
     if kind == "drop_database":

@@ -9,7 +9,7 @@ from nodes.store import index_fill, keys
 from nodes.store.engine import INDEXES, META, PAGES, RECORDS
 from nodes.store.schema import DatabaseSchema
 from nodes.store.schema_changes import SchemaResult, change_schema, new_database
-from quiesce.errors import DatabaseExists, DatabaseNotImporting, InvalidDatabaseName, QuiesceError
+from quiesce.errors import DatabaseExists, DatabaseNotImporting, InvalidDatabaseName
 from quiesce.v1.database_pb2 import (
     AlterSchemaRequest,
     CreateDatabaseRequest,
@@ -88,9 +88,10 @@ def alter(working: Working, request: AlterSchemaRequest, index: int, commands_do
         return working.counted(_store(working, result, index))
     working.flush(commands_done=commands_done)
     _bring_data_along(working, before, result)
-    schema = _store(working, result, index)
+    answer = working.counted(_store(working, result, index))
+    # The last thing: what is written cannot be taken back.
     working.flush(commands_done=commands_done + 1)
-    return working.counted(schema)
+    return answer
 
 
 def _store(working: Working, result: SchemaResult, index: int) -> DatabaseSchema:
@@ -114,27 +115,26 @@ def _bring_data_along(working: Working, before: DatabaseSchema, result: SchemaRe
     after = DatabaseSchema(result.message)
     recreated = set(result.created_clusters)
     fills, removals = index_fill.index_work(before, after, before.clusters.keys() & after.clusters.keys() - recreated)
-    for number in result.created_indexes:
+    created = set(result.created_indexes)
+    for number in created:
         # What an attempt left that a crash cut short.
         index_fill.clear(engine, database, number)
-    done: index_fill.Work = []
+    begun = engine.new_batch()
     try:
+        # What leaves an index first: a key that is put in stays.
+        for index, clusters in removals:
+            index_fill.removal(engine, begun, database, index, clusters)
         for index, clusters in fills:
-            done.append((index, clusters))
-            index_fill.fill(engine, database, index, clusters)
-    except QuiesceError:
-        for index, clusters in done:
-            if index.id in result.created_indexes:
-                index_fill.clear(engine, database, index.id)
+            if index.id in created:
+                index_fill.fill(engine, database, index, clusters)
             else:
-                undo = engine.new_batch()
-                index_fill.removal(engine, undo, database, index, clusters)
-                engine.write(undo)
+                index_fill.addition(engine, begun, database, index, clusters)
+    except Exception:
+        for number in created:
+            index_fill.clear(engine, database, number)
         raise
     pending = working.pending
-    pending.begun = engine.new_batch()
-    for index, clusters in removals:
-        index_fill.removal(engine, pending.begun, database, index, clusters)
+    pending.begun = begun
     for cluster in result.dropped_clusters:
         begin, end = keys.cluster_range(database, cluster)
         pending.dropped.extend(((RECORDS, begin, end), (PAGES, begin, end)))

@@ -7,7 +7,7 @@ the pending ones when it succeeds. Reads go through draft, pending changes and s
 from __future__ import annotations
 
 from nodes.store import keys
-from nodes.store.engine import FAMILIES, INDEXES, META, RECORDS, Batch, Engine
+from nodes.store.engine import FAMILIES, INDEXES, META, PAGES, RECORDS, Batch, Engine
 
 Changes = dict[bytes, bytes | None]
 
@@ -25,10 +25,35 @@ class Pending:
         self.begun: Batch | None = None
         # Next position and number of records by database and cluster, as of the last command.
         self.counters: dict[tuple[int, int], tuple[int, int]] = {}
+        # What the keys had that were put since `begin`, oldest first; None outside of a command that puts directly.
+        self._undo: list[tuple[str, bytes, object]] | None = None
+
+    def begin(self) -> None:
+        """Note from here on what `roll_back` needs."""
+        self._undo = []
+
+    def end(self) -> None:
+        """Let what was put since `begin` stand."""
+        self._undo = None
+
+    def roll_back(self) -> None:
+        """Take back all since `begin`, or since the last batch if that came later."""
+        for family, key, earlier in reversed(self._undo or ()):
+            if earlier is _UNCHANGED:
+                self.families[family].pop(key, None)
+            else:
+                self.families[family][key] = earlier  # type: ignore[assignment]
+        self._undo = None
+        # Ranges and begun batches belong to one command; counters are read again from what was put.
+        self.dropped.clear()
+        self.begun = None
+        self.counters.clear()
 
     def batch(self) -> Batch:
         """Return all changes as one batch, and forget them."""
         batch, self.begun = self.begun or self.engine.new_batch(), None
+        if self._undo is not None:
+            self._undo.clear()
         for family, begin, end in self.dropped:
             self.engine.delete_range(batch, family, begin, end)
         self.dropped.clear()
@@ -45,7 +70,10 @@ class Pending:
 
     def put(self, family: str, key: bytes, value: bytes | None) -> None:
         """Change one key outside of a command that may fail."""
-        self.families[family][key] = value
+        changes = self.families[family]
+        if self._undo is not None:
+            self._undo.append((family, key, changes.get(key, _UNCHANGED)))
+        changes[key] = value
 
     def get(self, family: str, key: bytes) -> bytes | None:
         """Return a value as the commands so far have left it."""
@@ -57,7 +85,8 @@ class Pending:
         found = self.counters.get((database, cluster))
         if found is None:
             value = self.get(META, keys.counters_key(database, cluster))
-            found = (0, 0) if value is None else keys.COUNTERS_VALUE.unpack(value)
+            following, count = (0, 0) if value is None else keys.unpacked(keys.COUNTERS_VALUE, value)
+            found = following, count
             self.counters[database, cluster] = found
         return found
 
@@ -100,9 +129,12 @@ class Draft:
 
     def commit(self) -> None:
         """Make the changes part of the pending ones."""
-        families = self.pending.families
-        families["records"].update(self.records)
-        families["indexes"].update(self.indexes)
-        families["pages"].update(self.pages)
-        for (database, cluster), counter in self.counters.items():
-            self.pending.set_counter(database, cluster, counter)
+        pending = self.pending
+        # All that can fail comes before the first change.
+        counters = {keys.counters_key(*place): keys.COUNTERS_VALUE.pack(*it) for place, it in self.counters.items()}
+        pending.counters.update(self.counters)
+        families = pending.families
+        families[META].update(counters)
+        families[RECORDS].update(self.records)
+        families[INDEXES].update(self.indexes)
+        families[PAGES].update(self.pages)

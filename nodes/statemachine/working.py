@@ -25,6 +25,25 @@ class Working:
         self.state: StoreState = store.state
         self.pending = Pending(store.engine)
         self.sessions = Sessions(self.pending)
+        # False while a write to the store is under way: what it then ends with cannot be taken back.
+        self.sound = True
+        self._before = self.state
+
+    # --- one command
+
+    def begin(self) -> None:
+        """Note from here on what `roll_back` needs; sessions are not part of it."""
+        self._before = self.state
+        self.pending.begin()
+
+    def end(self) -> None:
+        """Let what was changed since `begin` stand."""
+        self.pending.end()
+
+    def roll_back(self) -> None:
+        """Take back all since `begin`, or since the last flush if that came later."""
+        self.state = self._before
+        self.pending.roll_back()
 
     # --- progress
 
@@ -34,6 +53,7 @@ class Working:
 
     def flush(self, *, commands_done: int = 0) -> None:
         """Write everything pending in one batch, within an entry with how many of its commands that are."""
+        self.sound = False
         state = self.state = replace(self.state, commands_done=commands_done)
         put = self.pending.put
         put(META, keys.APPLIED, keys.APPLIED_VALUE.pack(*state.applied, commands_done))
@@ -41,6 +61,8 @@ class Working:
         put(META, keys.FORMAT, STORE_FORMAT)
         put(META, keys.NEXT_DATABASE, state.next_database.to_bytes(4, "big"))
         self.store.commit(self.pending.batch(), state)
+        self._before = state
+        self.sound = True
 
     # --- clock and lease
 
@@ -91,7 +113,7 @@ class Working:
         found = self.pending.get(META, keys.allocation_key(database))
         if found is None:
             return 0, 1
-        cluster, index = keys.ALLOCATION_VALUE.unpack(found)
+        cluster, index = keys.unpacked(keys.ALLOCATION_VALUE, found)
         return cluster, index
 
     def set_allocation(self, database: int, cluster: int, index: int) -> None:

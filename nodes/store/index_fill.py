@@ -1,7 +1,9 @@
 """Bringing indexes up to date with a changed schema: filling them from records, and taking entries out.
 
-An index is filled in the store itself, in bounded batches, before the change of the schema is written: what it puts in
-is not seen until then, and if the process dies it is done again, to the same end. What goes, goes with that change.
+A new index is filled in the store itself, in bounded batches, before the change of the schema is written: what it puts
+in is not seen until then, and if the process dies it is done again, to the same end. What goes out of an index that is
+there already, and what comes into it, goes with that change: a key of a DICTIONARY that was taken over and then undone
+would be lost to its first holder.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ def index_work(before: DatabaseSchema, after: DatabaseSchema, surviving: Iterabl
 
 
 def fill(engine: Engine, database: int, index: IndexPlan, clusters: list[int], *, wal: bool = True) -> int:
-    """Enter the records of clusters into an index, and return how many entries that made.
+    """Enter the records of clusters into a new index, and return how many entries that made.
 
     Raises:
         DuplicateKey: two records have the same key in a unique index.
@@ -71,6 +73,25 @@ def fill(engine: Engine, database: int, index: IndexPlan, clusters: list[int], *
         if len(pending) >= BATCH_ENTRIES:
             total += _write(engine, pending, wal=wal)
     return total + _write(engine, pending, wal=wal)
+
+
+def addition(engine: Engine, batch: Batch, database: int, index: IndexPlan, clusters: list[int]) -> None:
+    """Add to a batch what enters the records of clusters into an index that holds others already.
+
+    Raises:
+        DuplicateKey, InvalidDocument: as `fill`; the batch is to be dropped.
+    """
+    engine.target(batch, INDEXES)
+    taken: dict[bytes, bytes] = {}
+    for rid, entries in _entries(engine, database, index, clusters):
+        for key in entries:
+            if index.unique and not index.takes_over:
+                holder = taken.setdefault(key, rid)
+                if holder == rid:
+                    holder = engine.get(INDEXES, key) or rid
+                if holder != rid:
+                    raise DuplicateKey(key=index.text(key), index=index.name, rid=rid_text(*ENTRY_RID.unpack(holder)))
+            batch[key] = rid if index.unique else b""
 
 
 def removal(engine: Engine, batch: Batch, database: int, index: IndexPlan, clusters: list[int]) -> None:

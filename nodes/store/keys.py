@@ -119,6 +119,17 @@ def after(prefix: bytes) -> bytes:
     return stripped[:-1] + bytes((stripped[-1] + 1,))
 
 
+def unpacked(form: struct.Struct, value: bytes) -> tuple[int, ...]:
+    """Return the numbers of a stored value.
+
+    Raises:
+        DamagedStore: it is of another length; never taken for a fault of the command that needed it.
+    """
+    if len(value) != form.size:
+        raise DamagedStore(path="meta", detail=f"a value of {len(value)} bytes should have {form.size}")
+    return form.unpack(value)
+
+
 def rid_text(cluster: int, position: int) -> str:
     """Return a record id in OrientDB's notation."""
     return f"#{cluster}:{position}"
