@@ -11,17 +11,31 @@ from collections.abc import Iterable
 from nodes.statemachine.pending import Draft
 from nodes.store.index_entries import IndexPlan
 from nodes.store.keys import ENTRY_RID, rid_text
-from quiesce.errors import DuplicateKey
+from quiesce.errors import BatchTooLarge, DuplicateKey
+
+# The keys that one request takes out and puts in: a small body may have many in a composite index.
+MAX_BYTES = 64 << 20
 
 
 class IndexChanges:
     """Entries that a request takes out and puts in, by index and record."""
 
-    __slots__ = ("_touched",)
+    __slots__ = ("_bytes", "_touched")
 
     def __init__(self) -> None:
+        self._bytes = 0
         # Index and record id → the plan, the entries that were there before the request, the entries now.
         self._touched: dict[tuple[int, bytes], tuple[IndexPlan, list[bytes], list[bytes]]] = {}
+
+    def weigh(self, size: int) -> None:
+        """Note how many bytes the keys of one operation have.
+
+        Raises:
+            BatchTooLarge: with those of the operations before it they are too many; one alone always may.
+        """
+        before, self._bytes = self._bytes, self._bytes + size
+        if before and self._bytes > MAX_BYTES:
+            raise BatchTooLarge(size=self._bytes, unit="bytes of index keys", limit=MAX_BYTES)
 
     def change(self, index: IndexPlan, rid: bytes, old: list[bytes], new: list[bytes]) -> None:
         """Note that a record's entries in an index were `old` until now."""

@@ -20,6 +20,8 @@ class Pending:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.families: dict[str, Changes] = {name: {} for name in FAMILIES}
+        # What the keys of indexes have together: the size of the entries says little about it.
+        self.index_bytes = 0
         self.dropped: list[tuple[str, bytes, bytes]] = []
         # A batch that was begun outside: more than is good to hold as changes here.
         self.begun: Batch | None = None
@@ -51,6 +53,7 @@ class Pending:
 
     def batch(self) -> Batch:
         """Return all changes as one batch, and forget them."""
+        self.index_bytes = 0
         batch, self.begun = self.begun or self.engine.new_batch(), None
         if self._undo is not None:
             self._undo.clear()
@@ -138,3 +141,4 @@ class Draft:
         families[RECORDS].update(self.records)
         families[INDEXES].update(self.indexes)
         families[PAGES].update(self.pages)
+        pending.index_bytes += sum(map(len, self.indexes))

@@ -19,6 +19,8 @@ from quiesce.v1.peer_pb2 import LogEntry, Outcome
 
 # What is applied is written at the latest after so many bytes of entries.
 FLUSH_BYTES = 8 << 20
+# And in the middle of one after so many bytes of index keys.
+FLUSH_INDEX_BYTES = 32 << 20
 
 
 class Entry(Protocol):
@@ -148,6 +150,8 @@ class ReplicatedState:
             outcomes.append((command.proposal_id, outcome))
             if outcome.HasField("mark"):
                 self._mark = outcome.mark
+            if working.pending.index_bytes >= FLUSH_INDEX_BYTES:
+                working.flush(commands_done=number + 1)
         working.advance(entry.index, entry.term)
         if self._mark is not None and self._own_epoch(working) != self._mark.epoch:
             self._mark = None

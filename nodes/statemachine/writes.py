@@ -32,7 +32,7 @@ def write(draft: Draft, schema: DatabaseSchema, request: WriteRequest, index: in
 
     Raises:
         QuiesceError: one of UnknownClass, UnknownRecordCluster, UnknownRecord, StaleVersion, DuplicateKey,
-            InvalidDocument, InvalidRequest, ConstraintViolated, DatabaseImporting, DatabaseNotImporting.
+            InvalidDocument, InvalidRequest, ConstraintViolated, DatabaseImporting, DatabaseNotImporting, BatchTooLarge.
     """
     writer = _Writer(draft, schema, index)
     for operation in request.operations:
@@ -202,10 +202,13 @@ class _Writer:
     ) -> None:
         tail = ENTRY_RID.pack(cluster, position)
         places = plan.places
+        size = 0
         for index in plan.indexes:
             old = [] if before is None else entries_of(index, before, places, tail, where)
             new = [] if values is None else entries_of(index, values, places, tail, where)
+            size += sum(map(len, old)) + sum(map(len, new))
             self.indexes.change(index, tail, old, new)
+        self.indexes.weigh(size)
 
     def _touch(self, cluster: int, position: int) -> None:
         self.draft.pages[RECORD.pack(self.schema.id, cluster, position >> PAGE_SHIFT)] = self.stamp

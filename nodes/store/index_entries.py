@@ -17,6 +17,8 @@ from quiesce.v1.database_pb2 import IndexDefinition, IndexField
 
 # An item list times another could be any number of entries for one record.
 MAX_ENTRIES = 100_000
+# A long item beside many short ones is in all of their entries: a small record could fill the memory of every node.
+MAX_ENTRIES_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def entries_of(
         for i, name in enumerate(names):
             column = _column(values[places[name]], index.by[i])
             columns.append([item for item in column if item is not None] if index.skips_null[i] else column)
-        keys = dict.fromkeys(encode_key(index.fields, values) for values in _combinations(columns))
+        keys = dict.fromkeys(_bounded(encode_key(index.fields, values) for values in _combinations(columns)))
         return [index.prefix + key + suffix for key in keys]
     except UnfitKey as error:
         raise InvalidDocument(where=where, detail=f"index `{index.name}`: {error}") from None
@@ -89,6 +91,15 @@ def _combinations(columns: list[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
     if math.prod(map(len, columns)) > MAX_ENTRIES:
         raise UnfitKey(f"it has more than {MAX_ENTRIES} entries")
     return itertools.product(*columns)
+
+
+def _bounded(keys: Iterator[bytes]) -> Iterator[bytes]:
+    size = 0
+    for key in keys:
+        size += len(key)
+        if size > MAX_ENTRIES_BYTES:
+            raise UnfitKey(f"its entries have more than {MAX_ENTRIES_BYTES} bytes together")
+        yield key
 
 
 def _column(value: Any, by: int) -> Sequence[Any]:

@@ -22,6 +22,7 @@ from quiesce.v1.record_pb2 import RecordKind
 
 # Entries a batch: a few MiB.
 BATCH_ENTRIES = 20_000
+_BATCH_BYTES = 16 << 20
 
 # One index and the clusters whose records come into it, or leave it.
 Work = list[tuple[IndexPlan, list[int]]]
@@ -60,6 +61,7 @@ def fill(engine: Engine, database: int, index: IndexPlan, clusters: list[int], *
     """
     total = 0
     pending: dict[bytes, bytes] = {}
+    size = 0
     for rid, entries in _entries(engine, database, index, clusters):
         for key in entries:
             if not index.unique:
@@ -70,8 +72,10 @@ def fill(engine: Engine, database: int, index: IndexPlan, clusters: list[int], *
                 if holder is not None and holder != rid:
                     raise DuplicateKey(key=index.text(key), index=index.name, rid=rid_text(*ENTRY_RID.unpack(holder)))
             pending[key] = rid
-        if len(pending) >= BATCH_ENTRIES:
+        size += sum(map(len, entries))
+        if len(pending) >= BATCH_ENTRIES or size >= _BATCH_BYTES:
             total += _write(engine, pending, wal=wal)
+            size = 0
     return total + _write(engine, pending, wal=wal)
 
 

@@ -27,7 +27,7 @@ from state_entries import (
     write,
 )
 
-from nodes.statemachine import ReplicatedState, commands
+from nodes.statemachine import ReplicatedState, commands, replicated_state
 from nodes.store import index_fill
 from nodes.store.constraints import PROPERTY_TYPES
 from nodes.store.index_key import KEY_TYPES
@@ -397,6 +397,7 @@ def test_no_command_ends_a_replica(sent: list[peer_pb2.Command], keys: list[byte
     with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
         # So that what fills an index is written in parts.
         patch.setattr(index_fill, "BATCH_ENTRIES", 1)
+        patch.setattr(replicated_state, "FLUSH_INDEX_BYTES", 1)
         # The second line of defence would hide what the first lets through.
         patch.setattr(commands, "_FAULTS", ())
         single = ReplicatedState(Path(directory, "single"), 1)
@@ -491,6 +492,26 @@ def test_records_that_do_not_fit_come_into_no_index(replica: Replica, monkeypatc
     replica.ok(write(create_in(20, b'{"k":"x"}'), create_in(20, b'{"k":[1]}')))
     taking = alter(new_class("D", super_classes=["A"], cluster_ids=[20]))
     assert replica.refused(taking)[0] == "INVALID_DOCUMENT"
+
+
+def test_small_records_with_many_long_keys(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_item = db.IndexField.BY_ITEM
+    parts = [
+        db.IndexField(name="k", key_type="STRING", by=by_item),
+        db.IndexField(name="n", key_type="LONG", by=by_item),
+    ]
+    replica.ok(alter(new_index("A", "k", "n", kind="NOTUNIQUE", fields=parts)))
+    one = create("A", k=["x" * 4_000], n=list(range(3_000)))
+    assert replica.refused(write(create("A", k=["x" * 4_000], n=list(range(5_000)))))[0] == "INVALID_DOCUMENT"
+    assert replica.refused(write(*[one] * 10))[0] == "BATCH_TOO_LARGE"
+    monkeypatch.setattr(replicated_state, "FLUSH_INDEX_BYTES", 1 << 20)
+    replica.ok(write(one), write(create("A")), write(one))
+    before = content(replica.state.store, progress=True)
+    assert len(before["indexes"]) == 6_001
+    replica.reopen()
+    assert content(replica.state.store, progress=True) == before
+    replica.ok(write(delete(replica_cluster(replica), 0)))
+    assert len(content(replica.state.store)["indexes"]) == 3_001
 
 
 def test_scan_behind_the_last_position_ends(replica: Replica) -> None:
