@@ -436,6 +436,15 @@ class ImportLeftBehind(QuiesceError):
     status = Status.ABORTED
 
 
+class UnfinishedImport(QuiesceError):
+    """An import into `{database}` is running, or was interrupted. If none is running, --discard-unfinished removes what
+    is there of it; nobody else sees it.
+    """
+
+    exit_code = 67
+    status = Status.ALREADY_EXISTS
+
+
 # --- a node's own disk and start
 
 

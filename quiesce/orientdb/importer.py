@@ -24,6 +24,8 @@ from quiesce.errors import (
     ImportLeftBehind,
     QuiesceError,
     RecordTooLarge,
+    UnfinishedImport,
+    UnknownDatabase,
 )
 from quiesce.orientdb.in_flight import InFlight
 from quiesce.orientdb.index_section import same_index
@@ -115,7 +117,7 @@ async def import_export(
         progress: told how it goes on.
 
     Raises:
-        DatabaseExists: before the file is read.
+        DatabaseExists, UnfinishedImport: before the file is read.
         MalformedExport, TruncatedExport, FileUnusable: before anything is made.
         DuplicateKeyInExport, ...: what was made is dropped again, or ImportLeftBehind says that it could not be.
     """
@@ -127,28 +129,38 @@ async def import_export(
         await asyncio.sleep(0)
     progress.surveyed(found)
     _check_sizes(found)
-    await client.create_database(database, importing=True)
+    made = await client.create_database(database, importing=True)
     try:
         return await _fill(client, found, database, progress)
     except BaseException as error:
-        await _drop(client, database, error)
+        await _drop(client, made, error)
         raise
 
 
 async def _check_free(client: ImportClient, database: str, *, discard_unfinished: bool) -> None:
     for one in await client.list_databases(all=True):
         if one.name == database:
-            if not discard_unfinished or one.state != DatabaseState.DATABASE_STATE_IMPORTING:
+            if one.state != DatabaseState.DATABASE_STATE_IMPORTING:
                 raise DatabaseExists(database=database)
+            if not discard_unfinished:
+                raise UnfinishedImport(database=database)
             await client.drop_database(database)
 
 
-async def _drop(client: ImportClient, database: str, error: BaseException) -> None:
-    """Remove the half-made database; nobody has seen it."""
+async def _drop(client: ImportClient, made: Database, error: BaseException) -> None:
+    """Remove the half-made database; nobody has seen it.
+
+    Only the one that this import made: another import with --discard-unfinished may have dropped it, and what bears its
+    name now is that one's, perhaps published.
+    """
+    database = made.name
     try:
         # Once more cancelled, this ends at once, and the leftover is the next import's to discard.
         async with asyncio.timeout(CLEANUP_TIMEOUT_S):
-            await client.drop_database(database)
+            if any(one.id == made.id for one in await client.list_databases(all=True)):
+                await client.drop_database(database)
+    except UnknownDatabase:
+        return
     except (QuiesceError, TimeoutError) as failure:
         detail = error if isinstance(error, QuiesceError) else type(error).__name__
         cleanup = failure if isinstance(failure, QuiesceError) else f"no answer in {CLEANUP_TIMEOUT_S:.0f} s"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from orientdb_cluster_in_memory import IMPORTING, ONLINE, ClusterInMemory
+from orientdb_cluster_in_memory import IMPORTING, ONLINE, ClusterInMemory, Stored
 
 from quiesce.errors import (
     DatabaseExists,
@@ -20,6 +20,8 @@ from quiesce.errors import (
     NoLeader,
     RecordTooLarge,
     TruncatedExport,
+    UnfinishedImport,
+    UnknownDatabase,
 )
 from quiesce.orientdb import ImportProgress, Survey, import_export, importer
 from quiesce.orientdb.compare import compare_with_database
@@ -113,7 +115,7 @@ async def test_an_existing_database_is_refused_before_the_file_is_read(
 async def test_what_a_dead_import_left_is_discarded_on_demand(cluster: ClusterInMemory, tmp_path: Path) -> None:
     path = write(tmp_path / "x.json", record(14, 0, code="x"))
     await cluster.create_database("x", importing=True)
-    with pytest.raises(DatabaseExists):
+    with pytest.raises(UnfinishedImport, match="--discard-unfinished"):
         await import_export(cluster, path, "x")
     assert (await import_export(cluster, path, "x", discard_unfinished=True)).records == 1
 
@@ -149,6 +151,35 @@ async def test_cancelling_leaves_nothing(cluster: ClusterInMemory, tmp_path: Pat
     with pytest.raises(asyncio.CancelledError):
         await task
     assert cluster.databases == {}
+
+
+@pytest.mark.parametrize("published", [False, True])
+async def test_an_import_that_another_one_discarded_leaves_that_ones_database(
+    cluster: ClusterInMemory, tmp_path: Path, *, published: bool
+) -> None:
+    class Overtaken(ImportProgress):
+        """After its survey this import stands still, and another one takes its place."""
+
+        def cluster_done(self, name: str, records: int) -> None:
+            del cluster.databases["x"]
+            again = Database(name="x", id=2, state=ONLINE if published else IMPORTING)
+            cluster.databases["x"] = Stored(again)
+
+    path = write(tmp_path / "x.json", record(14, 0, code="x"))
+    with pytest.raises(ImportIncomplete):
+        await import_export(cluster, path, "x", progress=Overtaken())
+    assert cluster.databases["x"].definition.id == 2
+
+
+async def test_an_import_whose_database_was_dropped_says_why_it_failed(
+    cluster: ClusterInMemory, tmp_path: Path
+) -> None:
+    class Dropped(ImportProgress):
+        def cluster_done(self, name: str, records: int) -> None:
+            del cluster.databases["x"]
+
+    with pytest.raises(UnknownDatabase):
+        await import_export(cluster, write(tmp_path / "x.json", record(14, 0)), "x", progress=Dropped())
 
 
 async def test_says_when_the_leftover_could_not_be_removed(cluster: ClusterInMemory, tmp_path: Path) -> None:
