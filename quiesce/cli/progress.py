@@ -11,6 +11,8 @@ from quiesce.cli.units import amount, seconds_text
 # People read a log; programs may want to draw.
 LINE_EVERY_S = 5.0
 JSON_EVERY_S = 0.5
+# What was done before the clock was started says nothing about a rate.
+RATED_AFTER_S = 0.1
 
 
 class Progress(Protocol):
@@ -68,7 +70,7 @@ class _Paced:
         raise NotImplementedError
 
     def _left_s(self, elapsed_s: float) -> float | None:
-        if not self._total or not self._done or elapsed_s <= 0:
+        if not self._total or not self._done or elapsed_s < RATED_AFTER_S:
             return None
         return max(self._total - self._done, 0) * elapsed_s / self._done
 
@@ -96,7 +98,7 @@ class LineProgress(_Paced):
         parts = [f"{self._title}: {count(self._done)}"]
         if self._total:
             parts.append(f"of {count(self._total)} ({self._done / self._total:.0%})")
-        if elapsed_s > 0 and self._done:
+        if elapsed_s >= RATED_AFTER_S and self._done:
             parts.append(f"at {count(self._done / elapsed_s)}/s")
         if (left_s := self._left_s(elapsed_s)) is not None and left_s > 0:
             parts.append(f"{seconds_text(left_s)} left")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -74,13 +75,16 @@ async def read(
     limit_s = first_s
     try:
         while True:
+            asked = time.monotonic()
             try:
                 async with asyncio.timeout(limit_s):
                     answer = await stream.read()
             except TimeoutError:
                 raise DeadlineExceeded(operation=operation, seconds=f"{limit_s:g}") from None
             except grpc.aio.AioRpcError as failed:
-                raise _typed(failed, address, operation, limit_s) from None
+                # A stream breaks long before its limit; the message tells how long this answer was waited for.
+                waited_s = max(round(time.monotonic() - asked, 1), 0.1)
+                raise _typed(failed, address, operation, waited_s) from None
             if answer is grpc.aio.EOF:
                 return
             yield cast("Answer", answer)

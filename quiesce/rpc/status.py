@@ -60,6 +60,9 @@ def error_of(
             return errors.DeadlineExceeded(operation=operation, seconds=f"{seconds:g}")
         case grpc.StatusCode.RESOURCE_EXHAUSTED | grpc.StatusCode.INVALID_ARGUMENT:
             return errors.InvalidRequest(detail=text)
+        case grpc.StatusCode.UNIMPLEMENTED:
+            detail = f"{addresses} does not know it (a coordinator where a node was meant, or the other way round)"
+            return errors.InvalidRequest(detail=detail)
         case _:
             return QuiesceError(detail=f"{failed.code().name}: {text}")
 

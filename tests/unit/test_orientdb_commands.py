@@ -21,7 +21,7 @@ async def test_lines_of_import_and_export(shared: Path, tmp_path: Path) -> None:
     output = Output(out=out, err=err)
     cluster = ClusterInMemory()
     with ExitStack() as stack:
-        lines = import_._Lines(output, stack)
+        lines = import_._Lines(output, stack, shared.joinpath(*TEMPLATE))
         imported = await import_export(cluster, shared.joinpath(*TEMPLATE), "shop", progress=lines)
     import_._show(output, imported)
     said = err.getvalue().splitlines()
@@ -43,9 +43,8 @@ async def test_json_for_programs(shared: Path, tmp_path: Path) -> None:
     output = Output(json=True, out=out, err=out)
     cluster = ClusterInMemory()
     with ExitStack() as stack:
-        report = await import_export(
-            cluster, shared.joinpath(*TEMPLATE), "shop", progress=import_._Lines(output, stack)
-        )
+        path = shared.joinpath(*TEMPLATE)
+        report = await import_export(cluster, path, "shop", progress=import_._Lines(output, stack, path))
     import_._show(output, report)
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
     assert {line["type"] for line in lines} == {"message", "progress", "result"}

@@ -13,6 +13,7 @@ from quiesce.cli.options import DURATION, SIZE, coordinator_option
 from quiesce.cli.output import Output, pass_output
 from quiesce.cli.snapshot_text import details, summary_facts
 from quiesce.client import BlockingBackups
+from quiesce.errors import Unavailable
 from quiesce.v1.backup_pb2 import JobProgress
 
 
@@ -66,6 +67,10 @@ def follow(output: Output, backups: BlockingBackups, answers: Iterator[JobProgre
     except KeyboardInterrupt:
         if follower.job.id:
             output.message(f"The backup goes on. Follow it with: quiesce jobs watch {follower.job.id}")
+        raise
+    except Unavailable:
+        if follower.job.id:
+            output.message(f"The coordinator has gone. See, when it is back: quiesce jobs watch {follower.job.id}")
         raise
     job = follower.job
     found = backups.show(job.snapshot_id, repository=job.repository)

@@ -33,7 +33,7 @@ def command(output: Output, file: Path, database: str, discard_unfinished: bool,
     or not at all. Record ids, versions and values stay as they are.
     """
     with ExitStack() as stack:
-        lines = _Lines(output, stack)
+        lines = _Lines(output, stack, file)
         report = asyncio.run(_import(cluster, file, database, discard_unfinished, lines))
     _show(output, report)
 
@@ -48,8 +48,10 @@ async def _import(
 class _Lines(ImportProgress):
     """OrientDB's lines, and a bar."""
 
-    def __init__(self, output: Output, stack: ExitStack) -> None:
+    def __init__(self, output: Output, stack: ExitStack, file: Path) -> None:
         self._output = output
+        self._file = file
+        self._size = 0
         self._stack = stack
         self._bar: Progress | None = None
 
@@ -57,8 +59,11 @@ class _Lines(ImportProgress):
         """Show how far the file is read."""
         if self._bar is None:
             self._output.message("Checking the file...")
-            self._bar = self._stack.enter_context(self._output.progress("Check", total=100, unit="%"))
-        self._bar.update(round(part * 100))
+            self._size = self._file.stat().st_size
+            self._bar = self._stack.enter_context(
+                self._output.progress("Check", total=self._size, unit="bytes", binary=True)
+            )
+        self._bar.update(round(part * self._size))
 
     def surveyed(self, survey: Survey) -> None:
         """Go on to the records."""

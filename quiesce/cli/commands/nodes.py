@@ -55,7 +55,8 @@ def _facts(member: Member, status: NodeStatus | QuiesceError, commit: int) -> di
         "address": member.address,
         "role": NodeRole.Name(status.role).removeprefix("NODE_ROLE_").lower(),
         "serving": ServingState.Name(status.serving).removeprefix("SERVING_STATE_").lower().replace("_", " "),
-        "lag": commit - status.applied_index,
+        # The answers are not of one moment: a node asked later may be ahead of what the others knew.
+        "lag": max(commit - status.applied_index, 0),
         "applied_index": status.applied_index,
         "term": status.term,
         "log_bytes": status.log_bytes,
