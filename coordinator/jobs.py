@@ -87,6 +87,7 @@ class Jobs:
         addresses: str,
     ) -> None:
         self._nodes = nodes
+        self._documents = documents
         self._journal = Journal(documents)
         self._snapshots = snapshots
         self._policy = policy
@@ -125,6 +126,7 @@ class Jobs:
             RotationHeld: another one runs.
             Unavailable: the cluster has not been reached yet, or cannot be now.
             InvalidRequest: the lease is too short or too long.
+            UnknownDatabase: one that it names is not there.
         """
         policy = self._policy_for(wanted)
         await self._wait_ready()
@@ -132,6 +134,9 @@ class Jobs:
         job_id = self._identifiers.job()
         self._starting = job_id
         try:
+            for name in wanted.databases:
+                # Before any node leaves rotation for nothing.
+                await self._documents.database(name)
             running = await self._prepare(job_id, wanted, repository, policy)
             self._running = running
         finally:

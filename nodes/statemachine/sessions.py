@@ -6,6 +6,7 @@ the store, so a restart changes nothing.
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
@@ -46,11 +47,17 @@ class Sessions:
     def open(self, session_id: int, client: str, now_ms: int) -> OpenSessionResponse:
         """Open a session; where there are too many, the one unused for longest is forgotten."""
         if len(self._sessions) >= MAX_SESSIONS:
-            self._forget(next(iter(self._sessions)))
+            self._forget(self._longest_unused())
         session = _Session(client.encode()[:_MAX_CLIENT_BYTES], now_ms)
         self._sessions[session_id] = session
         self._store(session_id, session)
         return OpenSessionResponse(session_id=session_id, expires_after_ms=EXPIRES_AFTER_MS)
+
+    def _longest_unused(self) -> int:
+        # Of those last used at the same time the oldest: their order in memory is another after a restart.
+        first = next(iter(self._sessions.values())).last_used_ms
+        equal = itertools.takewhile(lambda item: item[1].last_used_ms == first, self._sessions.items())
+        return min(session_id for session_id, _ in equal)
 
     def expire(self, now_ms: int) -> None:
         """Forget the sessions that were unused for too long."""

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import NoReturn
 
 import click
 
@@ -116,8 +115,3 @@ def run(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = None
         return 141
     return outcome if isinstance(outcome, int) else 0
-
-
-def main() -> NoReturn:
-    """Run the process's arguments and end it."""
-    sys.exit(run())

@@ -82,6 +82,9 @@ async def collect(stream: AsyncIterator[JobProgress]) -> list[JobProgress]:
 
 async def test_a_backup_from_end_to_end(running: tuple[Coordinator, Backups], cluster: FakeCluster) -> None:
     coordinator, client = running
+    with pytest.raises(errors.UnknownDatabase, match="atlantis"):
+        await collect(client.create(databases=["atlantis"]))
+    assert cluster.lease is None, "a node left rotation for nothing"
     seen = await collect(client.create())
     job = seen[-1].job
     assert job.state == backup_pb2.JOB_STATE_SUCCEEDED

@@ -113,6 +113,18 @@ def test_sessions_are_bounded(replica: Replica, monkeypatch: pytest.MonkeyPatch)
     assert found == opened[1:]
 
 
+def test_the_session_that_gives_way_is_the_same_after_a_restart(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # All at one log time: the order of use is in memory only.
+    monkeypatch.setattr(sessions, "MAX_SESSIONS", 2)
+    first, second = open_session(replica), open_session(replica)
+    replica.write(create("Person"), session_id=first, sequence=1)
+    third = open_session(replica)
+    found = [keys.session_of(key) for key, _ in replica.state.store.engine.scan(META, b"s", b"t")]
+    assert found == [second, third]
+
+
 def test_a_sequence_is_needed(replica: Replica) -> None:
     session = open_session(replica)
     before = content(replica.state.store)

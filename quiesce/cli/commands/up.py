@@ -129,7 +129,7 @@ def _welcome(layout: Layout, leader: int) -> str:
     lines += [
         "  quiesce nodes",
         "  quiesce import examples/world-3.2.34.json.gz --database world",
-        "  quiesce backup",
+        *(["  quiesce backup"] if len(layout.members) > 1 else []),
         "",
         "Ctrl-C here stops all of it.",
     ]
