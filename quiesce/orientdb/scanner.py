@@ -22,6 +22,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 _SPACE_OR_COMMAS = re.compile(r"[ \t\r\n,]*")
 # An error this near to the end of what was read may come from the cut alone: `-Infinit` and `\u00e` are the longest.
 _CUT = 12
+_NUMBER_CUT = re.compile(r"[0-9.eE+-]{0,3}\Z")
 _CUT_OFF = re.compile(
     r"|t|tr|tru|f|fa|fal|fals|n|nu|nul|N|Na|-?(?:I|In|Inf|Infi|Infin|Infini|Infinit)|[-+.eE0-9]+|u[0-9a-fA-F]{0,4}"
 )
@@ -143,8 +144,8 @@ class Scanner:
                 continue
             except RecursionError:
                 self.malformed("a value is nested too deeply")
-            # A bare number may go on behind the cut.
-            if end == len(self._text) and self._text[end - 1] not in '"}]' and self._fill():
+            # A bare number may go on behind the cut: of `-0.` and of `1e+` only what is before counts as one so far.
+            if self._text[end - 1] not in '"}]' and _NUMBER_CUT.match(self._text, end) and self._fill():
                 continue
             self._at = end
             return self._base + start, self._data[start:end]

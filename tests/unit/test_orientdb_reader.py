@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from orientdb_reference_reader import Reader, body_of, read
 
@@ -136,6 +136,8 @@ def exports(draw: st.DrawFn) -> str:
 
 @settings(max_examples=250, deadline=None)
 @given(text=exports(), chunk_bytes=st.integers(1, 200), packed=st.booleans())
+@example(text='{"whatever":-0.0}', chunk_bytes=1, packed=False)
+@example(text='{"whatever":1e+3}', chunk_bytes=1, packed=True)
 def test_any_file_reads_as_the_reference_reads_it(
     tmp_path_factory: pytest.TempPathFactory, text: str, chunk_bytes: int, packed: bool
 ) -> None:
