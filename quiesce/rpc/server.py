@@ -10,6 +10,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from quiesce.errors import AddressInUse
+from quiesce.rpc.address import check_free
 from quiesce.rpc.limits import SERVER_OPTIONS
 
 
@@ -35,6 +36,8 @@ class Server:
             AddressInUse: the address is taken, or is not this machine's.
         """
         if self._port is None:
+            # gRPC would say it in a line of its own on standard error, and in its own words.
+            check_free(self.address)
             try:
                 port = self.grpc.add_insecure_port(self.address)
             except RuntimeError as error:

@@ -16,7 +16,7 @@ import pytest
 from quiesce.cli.main import run
 from quiesce.cli.up.layout import (
     Layout,
-    check_free,
+    check_addresses,
     locked,
     new_layout,
     read_layout,
@@ -221,7 +221,7 @@ def test_a_taken_port_is_said_before_anything_is_written(tmp_path: Path, capsys:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(AddressInUse):
-            check_free(Layout("c", {1: f"127.0.0.1:{port}"}, "127.0.0.1:1", ""))
+            check_addresses(Layout("c", {1: f"127.0.0.1:{port}"}, "127.0.0.1:1", ""))
         directory = tmp_path / "new"
         assert run(["up", "--data", str(directory), "--first-port", str(port)]) == AddressInUse.exit_code
         assert not directory.exists()

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from quiesce.cli.options import DEFAULT_CLUSTER, DEFAULT_COORDINATOR
 from quiesce.cli.output import Output
-from quiesce.cli.up.layout import Layout, check_free, locked, new_layout, read_layout, write_layout
+from quiesce.cli.up.layout import Layout, check_addresses, locked, new_layout, read_layout, write_layout
 from quiesce.cli.up.processes import Processes, commands
 from quiesce.cli.up.readiness import wait_ready
 from quiesce.errors import InvalidConfiguration
@@ -51,9 +51,9 @@ def command(ctx: click.Context, data: Path, nodes: int, first_port: int, reposit
         _check_same(ctx, found)
     if not directory.exists():
         # A port that is taken must leave nothing behind.
-        check_free(layout)
+        check_addresses(layout)
     with locked(directory):
-        check_free(layout)
+        check_addresses(layout)
         if found is None:
             write_layout(directory, layout)
         (directory / "logs").mkdir(exist_ok=True)

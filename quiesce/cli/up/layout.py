@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import socket
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from quiesce.client.addresses import split_addresses
-from quiesce.errors import AddressInUse, DirectoryInUse, DirectoryNotEmpty, FileUnusable, QuiesceError
+from quiesce.errors import DirectoryInUse, DirectoryNotEmpty, FileUnusable, QuiesceError
+from quiesce.rpc.address import check_free
 
 CLUSTER_FILE = "cluster.json"
 LOCK_FILE = "up.lock"
@@ -115,20 +115,11 @@ def locked(directory: Path) -> Iterator[None]:
         yield
 
 
-def check_free(layout: Layout) -> None:
+def check_addresses(layout: Layout) -> None:
     """See that all addresses can be listened on.
 
     Raises:
         AddressInUse: one cannot.
     """
     for address in layout.addresses:
-        host, _, port = address.rpartition(":")
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family) as probe:
-            # As the daemons do: an address that a connection of before still lingers on is free.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host.strip("[]"), int(port)))
-                probe.listen()
-            except OSError as error:
-                raise AddressInUse(address=address, detail=error.strerror or error) from None
+        check_free(address)
