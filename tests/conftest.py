@@ -1,8 +1,15 @@
 """What all tests share: where the project is, and the folder of facts and real exports beside it."""
 
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A build that was green stays green: elsewhere each run tries other examples.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 ROOT = Path(__file__).resolve().parent.parent
 
