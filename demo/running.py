@@ -79,6 +79,7 @@ class Cluster:
     def _wait(self) -> None:
         from quiesce import Client
         from quiesce.errors import QuiesceError
+        from quiesce.v1.node_pb2 import SERVING_STATE_SERVING
 
         assert self._process is not None
         deadline = time.monotonic() + 60
@@ -87,10 +88,11 @@ class Cluster:
                 raise CommandFailed(f"quiesce up ended with code {self._process.returncode}")
             with contextlib.suppress(QuiesceError, FileNotFoundError, ValueError):
                 with Client(self.addresses.split(","), timeout_s=5) as client:
-                    client.list_databases()
-                return
+                    states = [client.admin.status(address).serving for address in self.members.values()]
+                if set(states) == {SERVING_STATE_SERVING}:
+                    return
             time.sleep(0.2)
-        raise CommandFailed("the cluster did not serve within 60 s")
+        raise CommandFailed("not every node served within 60 s")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
