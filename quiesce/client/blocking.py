@@ -6,14 +6,20 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
 from quiesce.client.admin import Admin
 from quiesce.client.backups import Backups
 from quiesce.client.calls import ATTEMPT_TIMEOUT_S
 from quiesce.client.client import AsyncClient
 
+
+class _Closes(Protocol):
+    async def close(self) -> None: ...
+
+
 Twin = TypeVar("Twin")
+Closing = TypeVar("Closing", bound=_Closes)
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
@@ -107,6 +113,34 @@ def iterates(
     return blocking
 
 
+class Owner(Blocking[Closing]):
+    """A twin that has a loop of its own and ends it; a context manager."""
+
+    def __init__(self, make: Callable[[], Closing]) -> None:
+        """Make the asynchronous one, in its loop."""
+        loop = LoopThread()
+        try:
+            twin = loop.run(_made(make))
+        except BaseException:
+            loop.close()
+            raise
+        super().__init__(loop, twin)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Cut what still runs, and the connections."""
+        if self._thread.alive:
+            self._thread.run(self._twin.close())
+            self._thread.close()
+
+
 class BlockingAdmin(Blocking[Admin]):
     """What operators ask of nodes; reached as `Client.admin`. See Admin."""
 
@@ -123,7 +157,7 @@ class BlockingAdmin(Blocking[Admin]):
     restore_node = iterates(Admin.restore_node)
 
 
-class Client(Blocking[AsyncClient]):
+class Client(Owner[AsyncClient]):
     """The blocking client of a cluster; many threads may use one. See AsyncClient."""
 
     def __init__(
@@ -135,32 +169,10 @@ class Client(Blocking[AsyncClient]):
         name: str = "",
     ) -> None:
         """Make a client; see AsyncClient."""
-        loop = LoopThread()
-        try:
-            twin = loop.run(
-                _made(
-                    lambda: AsyncClient(addresses, timeout_s=timeout_s, attempt_timeout_s=attempt_timeout_s, name=name)
-                )
-            )
-        except BaseException:
-            loop.close()
-            raise
-        super().__init__(loop, twin)
-        self.admin = BlockingAdmin(loop, twin.admin)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Cut what still runs, and the connections."""
-        if self._thread.alive:
-            self._thread.run(self._twin.close())
-            self._thread.close()
+        super().__init__(
+            lambda: AsyncClient(addresses, timeout_s=timeout_s, attempt_timeout_s=attempt_timeout_s, name=name)
+        )
+        self.admin = BlockingAdmin(self._thread, self._twin.admin)
 
     @property
     def cluster_id(self) -> str | None:
@@ -180,32 +192,12 @@ class Client(Blocking[AsyncClient]):
     publish_database = waits(AsyncClient.publish_database)
 
 
-class BlockingBackups(Blocking[Backups]):
+class BlockingBackups(Owner[Backups]):
     """The blocking client of a coordinator. See Backups."""
 
     def __init__(self, address: str, *, timeout_s: float = 10.0, idle_s: float = 180.0) -> None:
         """Make a client; see Backups."""
-        loop = LoopThread()
-        try:
-            twin = loop.run(_made(lambda: Backups(address, timeout_s=timeout_s, idle_s=idle_s)))
-        except BaseException:
-            loop.close()
-            raise
-        super().__init__(loop, twin)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Cut what still runs, and the connection."""
-        if self._thread.alive:
-            self._thread.run(self._twin.close())
-            self._thread.close()
+        super().__init__(lambda: Backups(address, timeout_s=timeout_s, idle_s=idle_s))
 
     create = iterates(Backups.create)
     watch = iterates(Backups.watch)
