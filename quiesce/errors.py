@@ -2,7 +2,7 @@
 
 The docstring of a class is its message; names in braces are its fields. `docs/errors.md` is generated from this module.
 Exit codes: 1 unexpected, 2 wrong usage (click), 10-19 reaching a cluster, 20-39 data, 40-59 snapshots and rotation,
-60-69 files in OrientDB's format, 70-79 a node's own disk and start.
+60-69 files in OrientDB's format, 70-89 a node's own disk and start.
 """
 
 from __future__ import annotations
@@ -378,6 +378,28 @@ class SnapshotExists(QuiesceError):
     status = Status.ALREADY_EXISTS
 
 
+class NodeIdTaken(QuiesceError):
+    """Node id {node_id} is taken: {detail}. Ids are never used again; give the new node another."""
+
+    exit_code = 56
+    status = Status.ALREADY_EXISTS
+
+
+class MembershipChangeRefused(QuiesceError):
+    """The members were not changed: {detail}."""
+
+    exit_code = 57
+    status = Status.FAILED_PRECONDITION
+
+
+class MembershipChanging(QuiesceError):
+    """Another change of the members is under way. Ask again in a moment."""
+
+    exit_code = 58
+    status = Status.FAILED_PRECONDITION
+    retryable = True
+
+
 # --- files in OrientDB's format
 
 
@@ -513,6 +535,25 @@ class StoreClosed(QuiesceError):
 
     exit_code = 78
     status = Status.UNAVAILABLE
+    retryable = True
+
+
+class NodeRemoved(QuiesceError):
+    """Node {node_id} was removed from cluster {cluster_id} and takes no part in it any more. To use the machine again,
+    start a node with a new id and an empty data directory, after `quiesce nodes add`.
+    """
+
+    exit_code = 79
+    status = Status.FAILED_PRECONDITION
+
+
+class DiskFull(QuiesceError):
+    """Node {node_id} takes no writes: the disk of {path} has {free} left, and {reserve} are kept free. It goes on by
+    itself when there is room.
+    """
+
+    exit_code = 80
+    status = Status.RESOURCE_EXHAUSTED
     retryable = True
 
 

@@ -50,6 +50,26 @@ class NodeStub:
                 request_serializer=quiesce_dot_v1_dot_node__pb2.TransferLeadershipRequest.SerializeToString,
                 response_deserializer=quiesce_dot_v1_dot_node__pb2.TransferLeadershipResponse.FromString,
                 _registered_method=True)
+        self.AddNode = channel.unary_unary(
+                '/quiesce.v1.Node/AddNode',
+                request_serializer=quiesce_dot_v1_dot_node__pb2.AddNodeRequest.SerializeToString,
+                response_deserializer=quiesce_dot_v1_dot_node__pb2.MembersResponse.FromString,
+                _registered_method=True)
+        self.PromoteNode = channel.unary_unary(
+                '/quiesce.v1.Node/PromoteNode',
+                request_serializer=quiesce_dot_v1_dot_node__pb2.PromoteNodeRequest.SerializeToString,
+                response_deserializer=quiesce_dot_v1_dot_node__pb2.MembersResponse.FromString,
+                _registered_method=True)
+        self.RemoveNode = channel.unary_unary(
+                '/quiesce.v1.Node/RemoveNode',
+                request_serializer=quiesce_dot_v1_dot_node__pb2.RemoveNodeRequest.SerializeToString,
+                response_deserializer=quiesce_dot_v1_dot_node__pb2.MembersResponse.FromString,
+                _registered_method=True)
+        self.ChangeNodeAddress = channel.unary_unary(
+                '/quiesce.v1.Node/ChangeNodeAddress',
+                request_serializer=quiesce_dot_v1_dot_node__pb2.ChangeNodeAddressRequest.SerializeToString,
+                response_deserializer=quiesce_dot_v1_dot_node__pb2.MembersResponse.FromString,
+                _registered_method=True)
         self.Drain = channel.unary_unary(
                 '/quiesce.v1.Node/Drain',
                 request_serializer=quiesce_dot_v1_dot_node__pb2.DrainRequest.SerializeToString,
@@ -105,6 +125,34 @@ class NodeServicer:
 
     def TransferLeadership(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddNode(self, request, context):
+        """Leader only, as the three that follow; one change at a time. A new node begins as a learner: it gets the log and has no vote.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PromoteNode(self, request, context):
+        """Gives a learner a vote, once it has caught up.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveNode(self, request, context):
+        """Takes a node out for good. Its id is never used again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangeNodeAddress(self, request, context):
+        """Says where a node is reached from now on.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -175,6 +223,26 @@ def add_NodeServicer_to_server(servicer, server):
                     servicer.TransferLeadership,
                     request_deserializer=quiesce_dot_v1_dot_node__pb2.TransferLeadershipRequest.FromString,
                     response_serializer=quiesce_dot_v1_dot_node__pb2.TransferLeadershipResponse.SerializeToString,
+            ),
+            'AddNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddNode,
+                    request_deserializer=quiesce_dot_v1_dot_node__pb2.AddNodeRequest.FromString,
+                    response_serializer=quiesce_dot_v1_dot_node__pb2.MembersResponse.SerializeToString,
+            ),
+            'PromoteNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.PromoteNode,
+                    request_deserializer=quiesce_dot_v1_dot_node__pb2.PromoteNodeRequest.FromString,
+                    response_serializer=quiesce_dot_v1_dot_node__pb2.MembersResponse.SerializeToString,
+            ),
+            'RemoveNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveNode,
+                    request_deserializer=quiesce_dot_v1_dot_node__pb2.RemoveNodeRequest.FromString,
+                    response_serializer=quiesce_dot_v1_dot_node__pb2.MembersResponse.SerializeToString,
+            ),
+            'ChangeNodeAddress': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeNodeAddress,
+                    request_deserializer=quiesce_dot_v1_dot_node__pb2.ChangeNodeAddressRequest.FromString,
+                    response_serializer=quiesce_dot_v1_dot_node__pb2.MembersResponse.SerializeToString,
             ),
             'Drain': grpc.unary_unary_rpc_method_handler(
                     servicer.Drain,
@@ -294,6 +362,114 @@ class Node:
             '/quiesce.v1.Node/TransferLeadership',
             quiesce_dot_v1_dot_node__pb2.TransferLeadershipRequest.SerializeToString,
             quiesce_dot_v1_dot_node__pb2.TransferLeadershipResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quiesce.v1.Node/AddNode',
+            quiesce_dot_v1_dot_node__pb2.AddNodeRequest.SerializeToString,
+            quiesce_dot_v1_dot_node__pb2.MembersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PromoteNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quiesce.v1.Node/PromoteNode',
+            quiesce_dot_v1_dot_node__pb2.PromoteNodeRequest.SerializeToString,
+            quiesce_dot_v1_dot_node__pb2.MembersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quiesce.v1.Node/RemoveNode',
+            quiesce_dot_v1_dot_node__pb2.RemoveNodeRequest.SerializeToString,
+            quiesce_dot_v1_dot_node__pb2.MembersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeNodeAddress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quiesce.v1.Node/ChangeNodeAddress',
+            quiesce_dot_v1_dot_node__pb2.ChangeNodeAddressRequest.SerializeToString,
+            quiesce_dot_v1_dot_node__pb2.MembersResponse.FromString,
             options,
             channel_credentials,
             insecure,

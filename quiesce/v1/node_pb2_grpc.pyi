@@ -36,6 +36,14 @@ class NodeStub:
     Status: _grpc.UnaryUnaryMultiCallable[_node_pb2.StatusRequest, _node_pb2.NodeStatus]
     Members: _grpc.UnaryUnaryMultiCallable[_node_pb2.MembersRequest, _node_pb2.MembersResponse]
     TransferLeadership: _grpc.UnaryUnaryMultiCallable[_node_pb2.TransferLeadershipRequest, _node_pb2.TransferLeadershipResponse]
+    AddNode: _grpc.UnaryUnaryMultiCallable[_node_pb2.AddNodeRequest, _node_pb2.MembersResponse]
+    """Leader only, as the three that follow; one change at a time. A new node begins as a learner: it gets the log and has no vote."""
+    PromoteNode: _grpc.UnaryUnaryMultiCallable[_node_pb2.PromoteNodeRequest, _node_pb2.MembersResponse]
+    """Gives a learner a vote, once it has caught up."""
+    RemoveNode: _grpc.UnaryUnaryMultiCallable[_node_pb2.RemoveNodeRequest, _node_pb2.MembersResponse]
+    """Takes a node out for good. Its id is never used again."""
+    ChangeNodeAddress: _grpc.UnaryUnaryMultiCallable[_node_pb2.ChangeNodeAddressRequest, _node_pb2.MembersResponse]
+    """Says where a node is reached from now on."""
     Drain: _grpc.UnaryUnaryMultiCallable[_node_pb2.DrainRequest, _node_pb2.RotationLease]
     """Leader only. Takes a node out of rotation for a limited time."""
     RenewDrain: _grpc.UnaryUnaryMultiCallable[_node_pb2.RenewDrainRequest, _node_pb2.RotationLease]
@@ -59,6 +67,14 @@ class NodeAsyncStub(NodeStub):
     Status: _aio.UnaryUnaryMultiCallable[_node_pb2.StatusRequest, _node_pb2.NodeStatus]  # type: ignore[assignment]
     Members: _aio.UnaryUnaryMultiCallable[_node_pb2.MembersRequest, _node_pb2.MembersResponse]  # type: ignore[assignment]
     TransferLeadership: _aio.UnaryUnaryMultiCallable[_node_pb2.TransferLeadershipRequest, _node_pb2.TransferLeadershipResponse]  # type: ignore[assignment]
+    AddNode: _aio.UnaryUnaryMultiCallable[_node_pb2.AddNodeRequest, _node_pb2.MembersResponse]  # type: ignore[assignment]
+    """Leader only, as the three that follow; one change at a time. A new node begins as a learner: it gets the log and has no vote."""
+    PromoteNode: _aio.UnaryUnaryMultiCallable[_node_pb2.PromoteNodeRequest, _node_pb2.MembersResponse]  # type: ignore[assignment]
+    """Gives a learner a vote, once it has caught up."""
+    RemoveNode: _aio.UnaryUnaryMultiCallable[_node_pb2.RemoveNodeRequest, _node_pb2.MembersResponse]  # type: ignore[assignment]
+    """Takes a node out for good. Its id is never used again."""
+    ChangeNodeAddress: _aio.UnaryUnaryMultiCallable[_node_pb2.ChangeNodeAddressRequest, _node_pb2.MembersResponse]  # type: ignore[assignment]
+    """Says where a node is reached from now on."""
     Drain: _aio.UnaryUnaryMultiCallable[_node_pb2.DrainRequest, _node_pb2.RotationLease]  # type: ignore[assignment]
     """Leader only. Takes a node out of rotation for a limited time."""
     RenewDrain: _aio.UnaryUnaryMultiCallable[_node_pb2.RenewDrainRequest, _node_pb2.RotationLease]  # type: ignore[assignment]
@@ -97,6 +113,38 @@ class NodeServicer(metaclass=_abc_1.ABCMeta):
         request: _node_pb2.TransferLeadershipRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_node_pb2.TransferLeadershipResponse, _abc.Awaitable[_node_pb2.TransferLeadershipResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def AddNode(
+        self,
+        request: _node_pb2.AddNodeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.MembersResponse, _abc.Awaitable[_node_pb2.MembersResponse]]:
+        """Leader only, as the three that follow; one change at a time. A new node begins as a learner: it gets the log and has no vote."""
+
+    @_abc_1.abstractmethod
+    def PromoteNode(
+        self,
+        request: _node_pb2.PromoteNodeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.MembersResponse, _abc.Awaitable[_node_pb2.MembersResponse]]:
+        """Gives a learner a vote, once it has caught up."""
+
+    @_abc_1.abstractmethod
+    def RemoveNode(
+        self,
+        request: _node_pb2.RemoveNodeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.MembersResponse, _abc.Awaitable[_node_pb2.MembersResponse]]:
+        """Takes a node out for good. Its id is never used again."""
+
+    @_abc_1.abstractmethod
+    def ChangeNodeAddress(
+        self,
+        request: _node_pb2.ChangeNodeAddressRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.MembersResponse, _abc.Awaitable[_node_pb2.MembersResponse]]:
+        """Says where a node is reached from now on."""
 
     @_abc_1.abstractmethod
     def Drain(

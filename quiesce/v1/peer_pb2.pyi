@@ -28,8 +28,11 @@ class RaftBatch(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     FROM_NODE_ID_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
+    FROM_ADDRESS_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
     from_node_id: _builtins.int
+    from_address: _builtins.str
+    """Where the sender is reached: the receiver may not have applied its addition yet, and must answer it."""
     @_builtins.property
     def messages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Each an eraftpb.Message of raft-rs, encoded."""
@@ -40,10 +43,11 @@ class RaftBatch(_message.Message):
         cluster_id: _builtins.str = ...,
         from_node_id: _builtins.int = ...,
         messages: _abc.Iterable[_builtins.bytes] | None = ...,
+        from_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "from_node_id", b"from_node_id", "messages", b"messages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "from_address", b"from_address", "from_node_id", b"from_node_id", "messages", b"messages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -76,11 +80,14 @@ class SnapshotChunk(_message.Message):
         FROM_NODE_ID_FIELD_NUMBER: _builtins.int
         MESSAGE_FIELD_NUMBER: _builtins.int
         TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+        CHECKPOINT_ID_FIELD_NUMBER: _builtins.int
         cluster_id: _builtins.str
         from_node_id: _builtins.int
         message: _builtins.bytes
         """The eraftpb.Message that carries the snapshot's metadata, encoded."""
         total_bytes: _builtins.int
+        checkpoint_id: _builtins.str
+        """Names the checkpoint: what arrived of another one is thrown away."""
         def __init__(
             self,
             *,
@@ -88,10 +95,11 @@ class SnapshotChunk(_message.Message):
             from_node_id: _builtins.int = ...,
             message: _builtins.bytes = ...,
             total_bytes: _builtins.int = ...,
+            checkpoint_id: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "from_node_id", b"from_node_id", "message", b"message", "total_bytes", b"total_bytes"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_id", b"checkpoint_id", "cluster_id", b"cluster_id", "from_node_id", b"from_node_id", "message", b"message", "total_bytes", b"total_bytes"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -145,6 +153,60 @@ class InstallSnapshotResponse(_message.Message):
 Global___InstallSnapshotResponse: _TypeAlias = InstallSnapshotResponse  # noqa: Y015
 
 @_typing.final
+class SnapshotOffer(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLUSTER_ID_FIELD_NUMBER: _builtins.int
+    FROM_NODE_ID_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_ID_FIELD_NUMBER: _builtins.int
+    cluster_id: _builtins.str
+    from_node_id: _builtins.int
+    checkpoint_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        cluster_id: _builtins.str = ...,
+        from_node_id: _builtins.int = ...,
+        checkpoint_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_id", b"checkpoint_id", "cluster_id", b"cluster_id", "from_node_id", b"from_node_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotOffer: _TypeAlias = SnapshotOffer  # noqa: Y015
+
+@_typing.final
+class SnapshotReceived(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILES_FIELD_NUMBER: _builtins.int
+    FILE_NAME_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    file_name: _builtins.str
+    """The file that comes next, and its bytes that are there already; empty where it has not begun."""
+    offset: _builtins.int
+    @_builtins.property
+    def files(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Files that are whole and on the disk, in the order sent."""
+
+    def __init__(
+        self,
+        *,
+        files: _abc.Iterable[_builtins.str] | None = ...,
+        file_name: _builtins.str = ...,
+        offset: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file_name", b"file_name", "files", b"files", "offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotReceived: _TypeAlias = SnapshotReceived  # noqa: Y015
+
+@_typing.final
 class LogEntry(_message.Message):
     """What one log entry holds: many proposals share an entry and its fsync."""
 
@@ -183,6 +245,9 @@ class Command(_message.Message):
     UNDRAIN_FIELD_NUMBER: _builtins.int
     CHECKPOINT_FIELD_NUMBER: _builtins.int
     ADVANCE_CLOCK_FIELD_NUMBER: _builtins.int
+    CHANGE_MEMBERSHIP_FIELD_NUMBER: _builtins.int
+    ADOPT_MEMBERSHIP_FIELD_NUMBER: _builtins.int
+    CHANGE_ADDRESSES_FIELD_NUMBER: _builtins.int
     proposal_id: _builtins.int
     """Chosen by the proposer to find the waiting caller; means nothing to the state."""
     time_ms: _builtins.int
@@ -211,6 +276,18 @@ class Command(_message.Message):
     def advance_clock(self) -> Global___AdvanceClock:
         """Only moves the log's time on."""
 
+    @_builtins.property
+    def change_membership(self) -> Global___MembershipChange:
+        """Travels as the context of a Raft configuration change."""
+
+    @_builtins.property
+    def adopt_membership(self) -> Global___Membership:
+        """Sets the membership where the state holds none: the first leader of a cluster proposes what it was started with."""
+
+    @_builtins.property
+    def change_addresses(self) -> Global___Membership:
+        """Changes addresses only; each node must be a member."""
+
     def __init__(
         self,
         *,
@@ -227,16 +304,102 @@ class Command(_message.Message):
         undrain: _node_pb2.UndrainRequest | None = ...,
         checkpoint: _node_pb2.CheckpointRequest | None = ...,
         advance_clock: Global___AdvanceClock | None = ...,
+        change_membership: Global___MembershipChange | None = ...,
+        adopt_membership: Global___Membership | None = ...,
+        change_addresses: Global___Membership | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["advance_clock", b"advance_clock", "alter_schema", b"alter_schema", "checkpoint", b"checkpoint", "command", b"command", "create_database", b"create_database", "drain", b"drain", "drop_database", b"drop_database", "open_session", b"open_session", "publish_database", b"publish_database", "renew_drain", b"renew_drain", "undrain", b"undrain", "write", b"write"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adopt_membership", b"adopt_membership", "advance_clock", b"advance_clock", "alter_schema", b"alter_schema", "change_addresses", b"change_addresses", "change_membership", b"change_membership", "checkpoint", b"checkpoint", "command", b"command", "create_database", b"create_database", "drain", b"drain", "drop_database", b"drop_database", "open_session", b"open_session", "publish_database", b"publish_database", "renew_drain", b"renew_drain", "undrain", b"undrain", "write", b"write"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advance_clock", b"advance_clock", "alter_schema", b"alter_schema", "checkpoint", b"checkpoint", "command", b"command", "create_database", b"create_database", "drain", b"drain", "drop_database", b"drop_database", "open_session", b"open_session", "proposal_id", b"proposal_id", "publish_database", b"publish_database", "renew_drain", b"renew_drain", "time_ms", b"time_ms", "undrain", b"undrain", "write", b"write"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adopt_membership", b"adopt_membership", "advance_clock", b"advance_clock", "alter_schema", b"alter_schema", "change_addresses", b"change_addresses", "change_membership", b"change_membership", "checkpoint", b"checkpoint", "command", b"command", "create_database", b"create_database", "drain", b"drain", "drop_database", b"drop_database", "open_session", b"open_session", "proposal_id", b"proposal_id", "publish_database", b"publish_database", "renew_drain", b"renew_drain", "time_ms", b"time_ms", "undrain", b"undrain", "write", b"write"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["open_session", "write", "create_database", "drop_database", "alter_schema", "publish_database", "drain", "renew_drain", "undrain", "checkpoint", "advance_clock"]  # noqa: Y015
+    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["open_session", "write", "create_database", "drop_database", "alter_schema", "publish_database", "drain", "renew_drain", "undrain", "checkpoint", "advance_clock", "change_membership", "adopt_membership", "change_addresses"]  # noqa: Y015
     _WhichOneofArgType_command: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_command) -> _WhichOneofReturnType_command | None: ...
 
 Global___Command: _TypeAlias = Command  # noqa: Y015
+
+@_typing.final
+class Membership(_message.Message):
+    """Who belongs to the cluster, as replicated."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Node(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        NODE_ID_FIELD_NUMBER: _builtins.int
+        ADDRESS_FIELD_NUMBER: _builtins.int
+        LEARNER_FIELD_NUMBER: _builtins.int
+        node_id: _builtins.int
+        address: _builtins.str
+        learner: _builtins.bool
+        def __init__(
+            self,
+            *,
+            node_id: _builtins.int = ...,
+            address: _builtins.str = ...,
+            learner: _builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "learner", b"learner", "node_id", b"node_id"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NODES_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Membership.Node]:
+        """By ascending id."""
+
+    @_builtins.property
+    def removed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Ids that were members and never will be again, ascending."""
+
+    def __init__(
+        self,
+        *,
+        nodes: _abc.Iterable[Global___Membership.Node] | None = ...,
+        removed: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nodes", b"nodes", "removed", b"removed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Membership: _TypeAlias = Membership  # noqa: Y015
+
+@_typing.final
+class MembershipChange(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADD_FIELD_NUMBER: _builtins.int
+    PROMOTE_FIELD_NUMBER: _builtins.int
+    REMOVE_FIELD_NUMBER: _builtins.int
+    promote: _builtins.int
+    remove: _builtins.int
+    @_builtins.property
+    def add(self) -> Global___Membership.Node:
+        """As a learner."""
+
+    def __init__(
+        self,
+        *,
+        add: Global___Membership.Node | None = ...,
+        promote: _builtins.int = ...,
+        remove: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["add", b"add", "change", b"change", "promote", b"promote", "remove", b"remove"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add", b"add", "change", b"change", "promote", b"promote", "remove", b"remove"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["add", "promote", "remove"]  # noqa: Y015
+    _WhichOneofArgType_change: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_change) -> _WhichOneofReturnType_change | None: ...
+
+Global___MembershipChange: _TypeAlias = MembershipChange  # noqa: Y015
 
 @_typing.final
 class AdvanceClock(_message.Message):
@@ -266,6 +429,7 @@ class Outcome(_message.Message):
     LEASE_FIELD_NUMBER: _builtins.int
     MARK_FIELD_NUMBER: _builtins.int
     DONE_FIELD_NUMBER: _builtins.int
+    MEMBERSHIP_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def failure(self) -> Global___Failure: ...
     @_builtins.property
@@ -280,6 +444,8 @@ class Outcome(_message.Message):
     def mark(self) -> _node_pb2.Mark: ...
     @_builtins.property
     def done(self) -> Global___Done: ...
+    @_builtins.property
+    def membership(self) -> Global___Membership: ...
     def __init__(
         self,
         *,
@@ -290,12 +456,13 @@ class Outcome(_message.Message):
         lease: _node_pb2.RotationLease | None = ...,
         mark: _node_pb2.Mark | None = ...,
         done: Global___Done | None = ...,
+        membership: Global___Membership | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["database", b"database", "done", b"done", "failure", b"failure", "lease", b"lease", "mark", b"mark", "open_session", b"open_session", "outcome", b"outcome", "write", b"write"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["database", b"database", "done", b"done", "failure", b"failure", "lease", b"lease", "mark", b"mark", "membership", b"membership", "open_session", b"open_session", "outcome", b"outcome", "write", b"write"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["database", b"database", "done", b"done", "failure", b"failure", "lease", b"lease", "mark", b"mark", "open_session", b"open_session", "outcome", b"outcome", "write", b"write"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["database", b"database", "done", b"done", "failure", b"failure", "lease", b"lease", "mark", b"mark", "membership", b"membership", "open_session", b"open_session", "outcome", b"outcome", "write", b"write"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["failure", "write", "open_session", "database", "lease", "mark", "done"]  # noqa: Y015
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["failure", "write", "open_session", "database", "lease", "mark", "done", "membership"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 

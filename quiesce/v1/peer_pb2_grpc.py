@@ -40,6 +40,11 @@ class PeerStub:
                 request_serializer=quiesce_dot_v1_dot_peer__pb2.RaftBatch.SerializeToString,
                 response_deserializer=quiesce_dot_v1_dot_peer__pb2.RaftStreamEnd.FromString,
                 _registered_method=True)
+        self.SnapshotProgress = channel.unary_unary(
+                '/quiesce.v1.Peer/SnapshotProgress',
+                request_serializer=quiesce_dot_v1_dot_peer__pb2.SnapshotOffer.SerializeToString,
+                response_deserializer=quiesce_dot_v1_dot_peer__pb2.SnapshotReceived.FromString,
+                _registered_method=True)
         self.InstallSnapshot = channel.stream_unary(
                 '/quiesce.v1.Peer/InstallSnapshot',
                 request_serializer=quiesce_dot_v1_dot_peer__pb2.SnapshotChunk.SerializeToString,
@@ -58,8 +63,16 @@ class PeerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SnapshotProgress(self, request, context):
+        """How far a store checkpoint that was cut off on its way has come, so that it need not begin anew.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def InstallSnapshot(self, request_iterator, context):
-        """A store checkpoint for a follower that is too far behind. The first chunk carries the header.
+        """A store checkpoint for a follower that is too far behind. The first chunk carries the header; the chunks begin where
+        `SnapshotProgress` says.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,6 +85,11 @@ def add_PeerServicer_to_server(servicer, server):
                     servicer.Raft,
                     request_deserializer=quiesce_dot_v1_dot_peer__pb2.RaftBatch.FromString,
                     response_serializer=quiesce_dot_v1_dot_peer__pb2.RaftStreamEnd.SerializeToString,
+            ),
+            'SnapshotProgress': grpc.unary_unary_rpc_method_handler(
+                    servicer.SnapshotProgress,
+                    request_deserializer=quiesce_dot_v1_dot_peer__pb2.SnapshotOffer.FromString,
+                    response_serializer=quiesce_dot_v1_dot_peer__pb2.SnapshotReceived.SerializeToString,
             ),
             'InstallSnapshot': grpc.stream_unary_rpc_method_handler(
                     servicer.InstallSnapshot,
@@ -107,6 +125,33 @@ class Peer:
             '/quiesce.v1.Peer/Raft',
             quiesce_dot_v1_dot_peer__pb2.RaftBatch.SerializeToString,
             quiesce_dot_v1_dot_peer__pb2.RaftStreamEnd.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SnapshotProgress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quiesce.v1.Peer/SnapshotProgress',
+            quiesce_dot_v1_dot_peer__pb2.SnapshotOffer.SerializeToString,
+            quiesce_dot_v1_dot_peer__pb2.SnapshotReceived.FromString,
             options,
             channel_credentials,
             insecure,

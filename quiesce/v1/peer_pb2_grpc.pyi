@@ -35,8 +35,12 @@ class PeerStub:
     def __new__(cls, channel: _aio.Channel) -> PeerAsyncStub: ...
     Raft: _grpc.StreamUnaryMultiCallable[_peer_pb2.RaftBatch, _peer_pb2.RaftStreamEnd]
     """Messages of the consensus, in the order sent. A stream carries those of one sender."""
+    SnapshotProgress: _grpc.UnaryUnaryMultiCallable[_peer_pb2.SnapshotOffer, _peer_pb2.SnapshotReceived]
+    """How far a store checkpoint that was cut off on its way has come, so that it need not begin anew."""
     InstallSnapshot: _grpc.StreamUnaryMultiCallable[_peer_pb2.SnapshotChunk, _peer_pb2.InstallSnapshotResponse]
-    """A store checkpoint for a follower that is too far behind. The first chunk carries the header."""
+    """A store checkpoint for a follower that is too far behind. The first chunk carries the header; the chunks begin where
+    `SnapshotProgress` says.
+    """
 
 @_typing.type_check_only
 class PeerAsyncStub(PeerStub):
@@ -45,8 +49,12 @@ class PeerAsyncStub(PeerStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Raft: _aio.StreamUnaryMultiCallable[_peer_pb2.RaftBatch, _peer_pb2.RaftStreamEnd]  # type: ignore[assignment]
     """Messages of the consensus, in the order sent. A stream carries those of one sender."""
+    SnapshotProgress: _aio.UnaryUnaryMultiCallable[_peer_pb2.SnapshotOffer, _peer_pb2.SnapshotReceived]  # type: ignore[assignment]
+    """How far a store checkpoint that was cut off on its way has come, so that it need not begin anew."""
     InstallSnapshot: _aio.StreamUnaryMultiCallable[_peer_pb2.SnapshotChunk, _peer_pb2.InstallSnapshotResponse]  # type: ignore[assignment]
-    """A store checkpoint for a follower that is too far behind. The first chunk carries the header."""
+    """A store checkpoint for a follower that is too far behind. The first chunk carries the header; the chunks begin where
+    `SnapshotProgress` says.
+    """
 
 class PeerServicer(metaclass=_abc_1.ABCMeta):
     """Between the nodes of one cluster; not for clients."""
@@ -60,11 +68,21 @@ class PeerServicer(metaclass=_abc_1.ABCMeta):
         """Messages of the consensus, in the order sent. A stream carries those of one sender."""
 
     @_abc_1.abstractmethod
+    def SnapshotProgress(
+        self,
+        request: _peer_pb2.SnapshotOffer,
+        context: _ServicerContext,
+    ) -> _typing.Union[_peer_pb2.SnapshotReceived, _abc.Awaitable[_peer_pb2.SnapshotReceived]]:
+        """How far a store checkpoint that was cut off on its way has come, so that it need not begin anew."""
+
+    @_abc_1.abstractmethod
     def InstallSnapshot(
         self,
         request_iterator: _MaybeAsyncIterator[_peer_pb2.SnapshotChunk],
         context: _ServicerContext,
     ) -> _typing.Union[_peer_pb2.InstallSnapshotResponse, _abc.Awaitable[_peer_pb2.InstallSnapshotResponse]]:
-        """A store checkpoint for a follower that is too far behind. The first chunk carries the header."""
+        """A store checkpoint for a follower that is too far behind. The first chunk carries the header; the chunks begin where
+        `SnapshotProgress` says.
+        """
 
 def add_PeerServicer_to_server(servicer: PeerServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
