@@ -33,6 +33,10 @@ test: $(BUILT) ## Run the unit tests, then the scenario tests with real processe
 	$(call say,scenario tests: real processes$(,) real disks$(,) some minutes)
 	@$(BIN)/python -m pytest -m scenario --durations=5
 
+.PHONY: mutants
+mutants: $(BUILT) ## Plant each deliberate bug of tests/mutants in a copy of the code; the tests must see it. MUTANTS="part of a name"
+	@$(BIN)/python -m tests.mutants $(MUTANTS)
+
 .PHONY: lint
 lint: $(BUILT) ## Check style, types, generated files, structure and the Rust part
 	$(call say,ruff)
