@@ -65,16 +65,19 @@ class Applier:
         self._finished = 0
         self._wake_at = _NEVER
         self._room_wanted = False
-        self._thread = threading.Thread(target=self._run, name="quiesce-applier", daemon=True)
+        # Made by start: whoever calls `step` by himself has none.
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread."""
+        self._thread = threading.Thread(target=self._run, name="quiesce-applier", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Finish what was submitted, then end; a store that hangs is not waited for."""
         self._queue.put(None)
-        self._thread.join(_STOP_TIMEOUT_S)
+        if self._thread is not None:
+            self._thread.join(_STOP_TIMEOUT_S)
 
     def has_room(self) -> bool:
         """Say whether more may be submitted; where not, the wake comes when there is room again."""
@@ -101,18 +104,31 @@ class Applier:
         """Ask for a wake as soon as `index` is applied; None: no more."""
         self._wake_at = _NEVER if index is None else index
 
+    @property
+    def idle(self) -> bool:
+        """Whether `step` would have to wait."""
+        return not self._put_back and self._queue.empty()
+
+    def step(self) -> bool:
+        """Do what comes next, waiting for it where there is nothing; return False where that was to stop.
+
+        What it raises leaves the state in the middle: nothing can go on after it.
+        """
+        match item := self._next():
+            case _Batch():
+                self._apply(self._merged(item))
+            case _Install():
+                self._state.install(item.directory)
+                self.applied = max(self.applied, self._state.applied[0])
+                item.done()
+            case _AskDurable():
+                item.answer(self._state.durable_index())
+        return item is not None
+
     def _run(self) -> None:
         try:
-            while (item := self._next()) is not None:
-                match item:
-                    case _Batch():
-                        self._apply(self._merged(item))
-                    case _Install():
-                        self._state.install(item.directory)
-                        self.applied = max(self.applied, self._state.applied[0])
-                        item.done()
-                    case _AskDurable():
-                        item.answer(self._state.durable_index())
+            while self.step():
+                pass
         except BaseException as error:  # noqa: BLE001 - half an entry may be applied: nothing can go on
             self._on_fatal(error)
 

@@ -73,6 +73,7 @@ def initialise_log(
     voters: Sequence[int],
     learners: Sequence[int] = (),
     disk: Disk | None = None,
+    new_salt: Salt = random_salt,
 ) -> None:
     """Write the log of a new cluster, whose first entry will be `index` + 1.
 
@@ -87,7 +88,7 @@ def initialise_log(
     if disk.list(directory, ".log"):
         raise DirectoryNotEmpty(path=directory)
     state = LogState(HardState(term, 0, index), Point(index, term), tuple(voters), tuple(learners))
-    write_segment(directory, SegmentHeader(1, 1, random_salt()), state, disk)
+    write_segment(directory, SegmentHeader(1, 1, new_salt()), state, disk)
     disk.sync_directory(directory.parent)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nodes.consensus.disk import Disk
-from nodes.consensus.log import INITIAL_INDEX, SEGMENT_BYTES, DurableLog, SegmentFile
+from nodes.consensus.log import INITIAL_INDEX, SEGMENT_BYTES, DurableLog, Salt, SegmentFile, random_salt
 from nodes.consensus.record import (
     APPEND,
     STATE,
@@ -46,7 +46,9 @@ def damaged(path: Path, byte: int, detail: str) -> DamagedLog:
     return DamagedLog(file=path, byte=byte, detail=detail)
 
 
-def recover_log(directory: Path, *, disk: Disk | None = None, segment_bytes: int = SEGMENT_BYTES) -> RecoveredLog:
+def recover_log(
+    directory: Path, *, disk: Disk | None = None, segment_bytes: int = SEGMENT_BYTES, new_salt: Salt = random_salt
+) -> RecoveredLog:
     """Read the log of `directory`, and cut off a torn tail.
 
     Raises:
@@ -80,6 +82,7 @@ def recover_log(directory: Path, *, disk: Disk | None = None, segment_bytes: int
         salt=replay.salt,
         disk=disk,
         segment_bytes=segment_bytes,
+        new_salt=new_salt,
     )
     log.drop_covered()
     return RecoveredLog(log, replay.entries)

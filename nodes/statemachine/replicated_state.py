@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from nodes.statemachine.checkpoints import Checkpoints
 from nodes.statemachine.commands import Place, apply_command
 from nodes.statemachine.working import Working
+from nodes.store.files import Files
 from nodes.store.store import Store
 from quiesce.errors import DamagedStore
 from quiesce.v1.node_pb2 import Mark, RotationLease
@@ -44,12 +45,13 @@ class ReplicatedState:
         DirectoryInUse, DamagedStore, DiskFailed: the store cannot be opened.
     """
 
-    def __init__(self, directory: Path, node_id: int) -> None:
+    def __init__(self, directory: Path, node_id: int, files: Files | None = None) -> None:
+        files = files or Files()
         self.node_id = node_id
         self.on_lease_changed: Callable[[RotationLease | None], None] = lambda _: None
         self.on_checkpoint: Callable[[int, Mark], None] = lambda _, __: None
-        self.store = Store(directory / "store")
-        self.checkpoints = Checkpoints(directory / "checkpoints")
+        self.store = Store(directory / "store", files)
+        self.checkpoints = Checkpoints(directory / "checkpoints", files)
         # Held while entries are applied: a checkpoint for another node falls between two calls.
         self._lock = threading.Lock()
         self._working = Working(self.store)

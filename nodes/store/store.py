@@ -7,7 +7,6 @@ effect when CURRENT is replaced, so a crash leaves the old one or the new one, a
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,11 +14,11 @@ from pathlib import Path
 
 from rocksdict import RdictIter, Snapshot
 
-from nodes.store import fsync
 from nodes.store.engine import Batch, Engine
+from nodes.store.files import Files
 from nodes.store.state import StoreState, load_state
 from nodes.store.view import StoreView
-from quiesce.errors import DamagedStore, DiskFailed, StoreClosed
+from quiesce.errors import DamagedStore, StoreClosed
 
 _CURRENT = "CURRENT"
 _FIRST = "store-1"
@@ -57,14 +56,15 @@ class Store:
         DiskFailed: the disk answers with an error.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, files: Files | None = None) -> None:
         self.directory = directory
+        self._files = files = files or Files()
         self._lock = threading.Lock()
         # Held while the state changes; readers take it only if a write came between their iterators.
         self._changing = threading.Lock()
-        name = _current_name(directory)
-        _remove_others(directory, name)
-        generation = _Generation(Engine(directory / name))
+        name = _current_name(directory, files)
+        _remove_others(directory, name, files)
+        generation = _Generation(files.open_engine(directory / name))
         self.state = load_state(generation.engine)
         self._publish(generation, self.state)
 
@@ -104,14 +104,11 @@ class Store:
             DiskFailed: the disk answers with an error, or is full; nothing is left under that name.
         """
         part = directory.with_name(f".{directory.name}.part")
-        fsync.remove_tree(part)
-        directory.parent.mkdir(parents=True, exist_ok=True)
+        self._files.remove_tree(part)
+        self._files.make_directory(directory.parent)
         self.engine.checkpoint(part)
-        try:
-            part.rename(directory)
-        except OSError as error:
-            raise DiskFailed(operation="renaming", path=part, detail=error.strerror) from error
-        fsync.sync_directory(directory.parent)
+        self._files.move(part, directory)
+        self._files.sync_directory(directory.parent)
 
     def replace(self, directory: Path) -> None:
         """Take over a checkpoint: `directory` is moved in and becomes the state; the old one goes with its last view.
@@ -119,22 +116,20 @@ class Store:
         Raises:
             DamagedStore: it is not a checkpoint; the old state stays.
         """
+        files = self._files
         old = self._published.generation
         number = int(old.engine.directory.name.removeprefix("store-")) + 1
         moved = self.directory / f"store-{number}"
-        fsync.remove_tree(moved)
-        if not (directory / "CURRENT").exists():
+        files.remove_tree(moved)
+        if not files.exists(directory / "CURRENT"):
             raise DamagedStore(path=directory, detail="it holds no store")
-        fsync.sync_tree(directory)
-        try:
-            shutil.move(directory, moved)
-        except OSError as error:
-            raise DiskFailed(operation="moving", path=directory, detail=error.strerror) from error
-        fsync.sync_tree(moved)
-        fsync.sync_directory(self.directory)
-        generation = _Generation(Engine(moved))
+        files.sync_tree(directory)
+        files.move(directory, moved)
+        files.sync_tree(moved)
+        files.sync_directory(self.directory)
+        generation = _Generation(files.open_engine(moved))
         state = load_state(generation.engine)
-        fsync.write_durably(self.directory / _CURRENT, moved.name.encode())
+        files.write_durably(self.directory / _CURRENT, moved.name.encode())
         with self._changing:
             self.state = state
             self._publish(generation, state)
@@ -185,7 +180,7 @@ class Store:
                 published.spare.append(iterators)
             remove = generation.retired and generation.views == 0 and generation is not current
         if remove:
-            fsync.remove_tree(generation.engine.directory)
+            self._files.remove_tree(generation.engine.directory)
 
     def _retire(self, generation: _Generation, *, remove: bool) -> None:
         with self._lock:
@@ -195,7 +190,7 @@ class Store:
             unused = generation.views == 0
         generation.engine.close()
         if remove and unused:
-            fsync.remove_tree(generation.engine.directory)
+            self._files.remove_tree(generation.engine.directory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,23 +202,23 @@ class _Release:
         self.store._release(self.published, iterators)  # noqa: SLF001 one class in two parts
 
 
-def _current_name(directory: Path) -> str:
-    directory.mkdir(parents=True, exist_ok=True)
+def _current_name(directory: Path, files: Files) -> str:
+    files.make_directory(directory)
     current = directory / _CURRENT
-    if not current.exists():
-        if any(entry.is_dir() and entry.name != _FIRST for entry in directory.iterdir()):
+    if not files.exists(current):
+        if any(entry.name != _FIRST for entry in files.directories(directory)):
             raise DamagedStore(path=directory, detail=f"{_CURRENT} is missing")
-        fsync.write_durably(current, _FIRST.encode())
-    name = current.read_text().strip()
+        files.write_durably(current, _FIRST.encode())
+    name = files.read_text(current).strip()
     if os.sep in name or not name.startswith("store-"):
         raise DamagedStore(path=current, detail=f"it names `{name}`")
-    if name != _FIRST and not (directory / name).is_dir():
+    if name != _FIRST and not files.exists(directory / name):
         raise DamagedStore(path=directory, detail=f"{name} is missing")
     return name
 
 
-def _remove_others(directory: Path, name: str) -> None:
+def _remove_others(directory: Path, name: str, files: Files) -> None:
     """Remove what a crash in the middle of `replace` left."""
-    for entry in directory.iterdir():
-        if entry.is_dir() and entry.name != name:
-            fsync.remove_tree(entry)
+    for entry in files.directories(directory):
+        if entry.name != name:
+            files.remove_tree(entry)
