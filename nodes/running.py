@@ -12,6 +12,7 @@ import structlog
 
 from nodes.config import NodeConfig
 from nodes.consensus import Consensus, ConsensusOptions
+from nodes.consensus.fatal import end_process
 from nodes.data_directory import DataDirectory
 from nodes.identity import Identity
 from nodes.leader_watch import watch_leader
@@ -28,6 +29,7 @@ from nodes.service.records import RecordsService
 from nodes.service.snapshots import Snapshots
 from nodes.statemachine import ReplicatedState
 from quiesce import __version__
+from quiesce.errors import NodeRemoved
 from quiesce.rpc import Server
 from quiesce.v1 import database_pb2_grpc, node_pb2_grpc, peer_pb2_grpc, record_pb2_grpc
 
@@ -60,6 +62,7 @@ class RunningNode:
             members=identity.members,
             directory=data.raft,
             state=self._state,
+            on_removed=lambda: end_process(NodeRemoved(node_id=identity.node_id, cluster_id=identity.cluster_id)),
             options=ConsensusOptions(
                 tick_ms=config.tick_ms, heartbeat_ticks=config.heartbeat_ticks, election_ticks=config.election_ticks
             ),

@@ -37,7 +37,7 @@ from quiesce.errors import (
 )
 from quiesce.rpc.limits import MESSAGE_BYTES
 from quiesce.v1.node_pb2 import NODE_ROLE_LEADER, NodeRole
-from quiesce.v1.peer_pb2 import Command, Outcome
+from quiesce.v1.peer_pb2 import Command, MembershipChange, Outcome
 
 _log = structlog.get_logger(__name__)
 _RETRY_MS = 100
@@ -49,7 +49,9 @@ _CONTEXT = struct.Struct("<QQQ")
 class Consensus:
     """Replicates commands to a state machine. Everything but the constructor is for the event loop.
 
-    `members` are the addresses of all nodes by id, this one included; `directory` holds a log (`initialise_log`).
+    `members` are the addresses of all nodes by id, this one included; they count while the state holds no Membership.
+    `directory` holds a log (`initialise_log`). `on_removed` is called, on the loop, once this node is known to be
+    no member any more.
     """
 
     def __init__(
@@ -60,8 +62,10 @@ class Consensus:
         members: Mapping[int, str],
         directory: Path,
         state: StateMachine,
+        on_removed: Callable[[], None],
         options: ConsensusOptions | None = None,
     ) -> None:
+        self._on_removed = on_removed
         self._node_id = node_id
         self._members = dict(members)
         self._directory = directory
@@ -90,7 +94,7 @@ class Consensus:
             state=state,
             links=self._links.__getitem__,
             options=self._options,
-            on_made=lambda index, term: self._post(lambda: self._replica.checkpoint_made(index, term)),
+            on_made=lambda made: self._post(lambda: self._replica.checkpoint_made(made)),
             on_gone=lambda index: self._post(lambda: self._replica.checkpoint_gone(index)),
             on_sent=lambda peer, arrived: self._post(lambda: self._replica.report_snapshot(peer, arrived)),
         )
@@ -230,6 +234,19 @@ class Consensus:
             raise DeadlineExceeded(operation="the proposal", seconds=f"{timeout_s:g}") from error
         finally:
             self._proposals.remove(command.proposal_id, len(data))
+
+    async def change_membership(self, change: MembershipChange, *, timeout_s: float) -> Outcome:
+        """Have the members changed, and return what it came to; a Failure is returned as well.
+
+        Raises:
+            MembershipChanging: another change is under way; nothing has happened.
+            NotLeader, NoLeader, Overloaded, OutcomeUnknown, DeadlineExceeded: as `propose`.
+        """
+        raise NotImplementedError
+
+    def addresses(self) -> Mapping[int, str]:
+        """Return where each member is reached, as far as this node knows."""
+        return dict(self._members)
 
     async def read_barrier(self, *, timeout_s: float) -> int:
         """Return an index that is applied here and covers every write acknowledged before the call.

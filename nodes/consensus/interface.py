@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from quiesce.v1.node_pb2 import NODE_ROLE_UNSPECIFIED, NodeRole
-from quiesce.v1.peer_pb2 import Outcome
+from quiesce.v1.peer_pb2 import Membership, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,16 @@ class CommittedEntry:
     index: int
     term: int
     data: bytes
+    # Its one command changes the membership; such an entry is applied by itself.
+    changes_members: bool = False
+
+
+class CheckpointMade(NamedTuple):
+    """Up to where a checkpoint reaches, and who belongs to the cluster there; None: nobody has said yet."""
+
+    index: int
+    term: int
+    membership: Membership | None
 
 
 class StateMachine(Protocol):
@@ -28,12 +38,20 @@ class StateMachine(Protocol):
         """(index, term) of the last entry applied, from the disk at start; (0, 0) where the state is empty."""
         ...
 
+    @property
+    def membership(self) -> Membership | None:
+        """Who belongs to the cluster as of what is applied; None where nobody has said yet.
+
+        An object that was returned never changes: after a change there is another.
+        """
+        ...
+
     def apply(self, entries: Sequence[CommittedEntry]) -> list[tuple[int, Outcome]]:
         """Apply entries in order; return (proposal_id, outcome) of every command in them, in order."""
         ...
 
-    def checkpoint(self, directory: Path) -> tuple[int, int]:
-        """Write the whole state to `directory`, which does not exist; return its (index, term). Any thread."""
+    def checkpoint(self, directory: Path) -> CheckpointMade:
+        """Write the whole state to `directory`, which does not exist; say of which moment it is. Any thread."""
         ...
 
     def install(self, directory: Path) -> None:
@@ -51,6 +69,8 @@ class PeerProgress:
 
     match: int
     active: bool
+    # Has the log and no vote.
+    learner: bool = False
 
 
 @dataclass(frozen=True, slots=True)

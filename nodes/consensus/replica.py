@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from nodes._native import LightReady, RaftCore, Ready, Status
 from nodes.consensus.barriers import ReadBarriers, Waiter
-from nodes.consensus.interface import CommittedEntry
+from nodes.consensus.interface import CheckpointMade, CommittedEntry
 from nodes.consensus.log import DurableLog
 from nodes.consensus.options import MEBIBYTE, ConsensusOptions
 from nodes.consensus.proposals import AppendedProposals, Proposal, pack
@@ -192,11 +192,11 @@ class Replica:
         """Take the news of how the sending of a snapshot ended."""
         self.core.report_snapshot(peer, arrived)
 
-    def checkpoint_made(self, index: int, term: int) -> None:
+    def checkpoint_made(self, made: CheckpointMade) -> None:
         """Take the news that there is a checkpoint to send."""
         self._checkpointing = False
-        self._checkpoints.add(index)
-        self.core.set_snapshot(index, term, b"")
+        self._checkpoints.add(made.index)
+        self.core.set_snapshot(made.index, made.term, b"")
 
     def checkpoint_gone(self, index: int | None) -> None:
         """Take the news that a checkpoint was removed, or could not be made."""

@@ -12,7 +12,7 @@ import grpc
 import structlog
 
 from nodes.consensus.checkpoint_files import list_files, read_chunks
-from nodes.consensus.interface import StateMachine
+from nodes.consensus.interface import CheckpointMade, StateMachine
 from nodes.consensus.options import ConsensusOptions
 from nodes.consensus.transport import PeerLink
 from quiesce.v1.peer_pb2 import SnapshotChunk
@@ -42,7 +42,7 @@ class SnapshotSender:
         state: StateMachine,
         links: Callable[[int], PeerLink],
         options: ConsensusOptions,
-        on_made: Callable[[int, int], None],
+        on_made: Callable[[CheckpointMade], None],
         on_gone: Callable[[int | None], None],
         on_sent: Callable[[int, bool], None],
     ) -> None:
@@ -83,7 +83,7 @@ class SnapshotSender:
         directory = self._directory / str(self._made)
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            index, term = await asyncio.to_thread(self._state.checkpoint, directory)
+            made = await asyncio.to_thread(self._state.checkpoint, directory)
         except Exception as error:  # noqa: BLE001 - whatever the store raises, the follower has to wait
             _log.error("no checkpoint could be made for a follower", error=str(error))
             await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
@@ -91,14 +91,14 @@ class SnapshotSender:
             await asyncio.sleep(_PAUSE_AFTER_FAILURE_S)
             self._on_gone(None)
             return
-        if (twin := self._checkpoints.get(index)) is not None:
+        if (twin := self._checkpoints.get(made.index)) is not None:
             await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
             directory = twin.directory
         else:
-            self._checkpoints[index] = _Checkpoint(directory)
-        self._on_made(index, term)
+            self._checkpoints[made.index] = _Checkpoint(directory)
+        self._on_made(made)
         await asyncio.sleep(_UNUSED_AFTER_S)
-        await self._remove_unused(index)
+        await self._remove_unused(made.index)
 
     async def _send(self, to: int, index: int, message: bytes) -> None:
         checkpoint = self._checkpoints.get(index)

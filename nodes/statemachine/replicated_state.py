@@ -9,6 +9,7 @@ from typing import Protocol
 
 from google.protobuf.message import DecodeError
 
+from nodes.consensus.interface import CheckpointMade
 from nodes.statemachine.checkpoints import Checkpoints
 from nodes.statemachine.commands import Place, apply_command
 from nodes.statemachine.working import Working
@@ -16,7 +17,7 @@ from nodes.store.files import Files
 from nodes.store.store import Store
 from quiesce.errors import DamagedStore
 from quiesce.v1.node_pb2 import Mark, RotationLease
-from quiesce.v1.peer_pb2 import LogEntry, Outcome
+from quiesce.v1.peer_pb2 import LogEntry, Membership, Outcome
 
 # What is applied is written at the latest after so many bytes of entries.
 FLUSH_BYTES = 8 << 20
@@ -92,15 +93,20 @@ class ReplicatedState:
         self._tell_lease()
         return outcomes
 
-    def checkpoint(self, directory: Path) -> tuple[int, int]:
-        """Make `directory`, which must not exist, a copy of the store for another node; return its index and term.
+    @property
+    def membership(self) -> Membership | None:
+        """Who belongs to the cluster as of what is applied."""
+        return None
+
+    def checkpoint(self, directory: Path) -> CheckpointMade:
+        """Make `directory`, which must not exist, a copy of the store for another node.
 
         Raises:
             DiskFailed: the disk answers with an error, or is full.
         """
         with self._lock:
             self.store.checkpoint(directory)
-            return self.store.state.applied
+            return CheckpointMade(*self.store.state.applied, self.membership)
 
     def install(self, directory: Path) -> None:
         """Take over such a copy, which is moved from where it is; views that are open finish on the old state.

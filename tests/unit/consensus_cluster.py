@@ -10,11 +10,11 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from nodes.consensus import CommittedEntry, Consensus, ConsensusOptions, initialise_log
+from nodes.consensus import CheckpointMade, CommittedEntry, Consensus, ConsensusOptions, initialise_log
 from quiesce.errors import NoLeader, NotLeader
 from quiesce.rpc import open_server
 from quiesce.v1.node_pb2 import NODE_ROLE_LEADER
-from quiesce.v1.peer_pb2 import Command, LogEntry, Outcome
+from quiesce.v1.peer_pb2 import Command, LogEntry, Membership, Outcome
 from quiesce.v1.peer_pb2_grpc import add_PeerServicer_to_server
 
 CLUSTER_ID = "c1"
@@ -52,13 +52,17 @@ class Dictionary:
                 self.position = (entry.index, entry.term)
         return outcomes
 
-    def checkpoint(self, directory: Path) -> tuple[int, int]:
+    @property
+    def membership(self) -> Membership | None:
+        return None
+
+    def checkpoint(self, directory: Path) -> CheckpointMade:
         directory.mkdir(parents=True)
         (directory / "deep").mkdir()
         (directory / "deep" / "empty").touch()
         with self._lock:
             self._dump(directory / "state.json")
-            return self.position
+            return CheckpointMade(*self.position, self.membership)
 
     def install(self, directory: Path) -> None:
         assert (directory / "deep" / "empty").exists()
@@ -112,6 +116,7 @@ class Node:
             members=members,
             directory=self.directory / "raft",
             state=self.state,
+            on_removed=lambda: None,
             options=options,
         )
         self.server = open_server(members[node_id])

@@ -14,7 +14,7 @@ from pathlib import Path
 from consensus_memory_disk import MemoryDisk, PowerLoss
 
 from nodes._native import RaftCore, describe_snapshot
-from nodes.consensus.interface import CommittedEntry
+from nodes.consensus.interface import CheckpointMade, CommittedEntry
 from nodes.consensus.log import initialise_log
 from nodes.consensus.options import ConsensusOptions
 from nodes.consensus.proposals import Proposal
@@ -181,7 +181,7 @@ class SimulatedNode:
             return
         last = history[-1]
         self.world.checkpoints[str(last.index)] = history
-        self.inbox.append(lambda: self.replica.checkpoint_made(last.index, last.term))
+        self.inbox.append(lambda: self.replica.checkpoint_made(CheckpointMade(last.index, last.term, None)))
 
     def fail(self, proposal_ids: list[int], error: QuiesceError) -> None:
         pass
