@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from quiesce.errors import InvalidConfiguration
 
 _GREATEST_NODE_ID = (1 << 63) - 1
+# What separates members where they are written one after the other.
+_NOT_IN_HOSTS = frozenset(" ,=")
 
 
 def parse_address(key: str, text: str) -> str:
@@ -17,7 +19,7 @@ def parse_address(key: str, text: str) -> str:
     """
     host, colon, port = text.strip().rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or not host or (":" in host and not bracketed):
+    if not colon or not host or (":" in host and not bracketed) or not host.isprintable() or set(host) & _NOT_IN_HOSTS:
         raise InvalidConfiguration(detail=f"{key}: `{text}` is not host:port")
     if not port.isascii() or not port.isdigit() or int(port) > 65_535:
         raise InvalidConfiguration(detail=f"{key}: `{port}` in `{text}` is not a port")

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 
 from nodes.consensus import Consensus
 from nodes.data_directory import DataDirectory
@@ -19,7 +20,15 @@ from nodes.rotation.succession import choose_successor
 from nodes.service.calls import Calls, Context, time_left
 from nodes.service.snapshots import Snapshots
 from nodes.statemachine import ReplicatedState
-from quiesce.errors import ClusterDegraded, InvalidRequest, NoLeader, NotAwaitingRestore, NotLeader, UnknownNode
+from quiesce.errors import (
+    ClusterDegraded,
+    InvalidRequest,
+    MembershipChangeRefused,
+    NoLeader,
+    NotAwaitingRestore,
+    NotLeader,
+    UnknownNode,
+)
 from quiesce.rpc import typed_errors
 from quiesce.v1 import node_pb2, node_pb2_grpc
 
@@ -115,6 +124,13 @@ class NodeService(node_pb2_grpc.NodeServicer):
             raise InvalidRequest(detail=f"node {to} is out of rotation and would hand leadership on")
         leader = await parts.consensus.transfer_leadership(to, timeout_s=time_left(context))
         return node_pb2.TransferLeadershipResponse(leader_id=leader)
+
+    async def _refuse(self, _request: Any, context: Context) -> Any:
+        self._parts.calls.check_cluster(context)
+        raise MembershipChangeRefused(detail="this version cannot change them yet")
+
+    refuse: Any = typed_errors(_refuse)
+    AddNode = PromoteNode = RemoveNode = ChangeNodeAddress = refuse
 
     @typed_errors
     async def Drain(self, request: node_pb2.DrainRequest, context: Context) -> node_pb2.RotationLease:

@@ -104,6 +104,7 @@ class RestoringService(node_pb2_grpc.NodeServicer):
     refuse: Any = typed_errors(_refuse)
     Members = TransferLeadership = Drain = RenewDrain = Undrain = refuse
     Checkpoint = DropCheckpoint = TakeSnapshot = refuse
+    AddNode = PromoteNode = RemoveNode = ChangeNodeAddress = refuse
 
 
 def restored_identity(node_id: int, request: node_pb2.RestoreNodeRequest) -> Identity:

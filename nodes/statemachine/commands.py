@@ -11,12 +11,12 @@ import msgspec
 import structlog
 from google.protobuf.message import EncodeError
 
-from nodes.statemachine import databases, rotation
+from nodes.statemachine import databases, membership, rotation
 from nodes.statemachine.working import Working
 from nodes.statemachine.writes import write
 from quiesce.errors import InvalidRequest, QuiesceError, RotationHeld
 from quiesce.v1.node_pb2 import Mark
-from quiesce.v1.peer_pb2 import Command, Done, Failure, Outcome
+from quiesce.v1.peer_pb2 import Command, Done, Failure, Membership, Outcome
 from quiesce.v1.record_pb2 import WriteRequest
 
 _LATEST_MS = (1 << 63) - 1
@@ -138,8 +138,7 @@ def _write(working: Working, request: WriteRequest, place: Place) -> Outcome:
 
 
 def _other(working: Working, command: Command, kind: str | None, place: Place) -> Outcome:
-    state, index = working.state, place.index
-    now = state.log_time_ms
+    index = place.index
     if kind == "advance_clock":
         return Outcome(done=Done())
     if kind == "create_database":
@@ -151,11 +150,24 @@ def _other(working: Working, command: Command, kind: str | None, place: Place) -
         return Outcome(database=databases.alter(working, command.alter_schema, index, place.number))
     if kind == "publish_database":
         return Outcome(database=databases.publish(working, command.publish_database, index))
+    if kind in ("drain", "renew_drain", "undrain", "checkpoint"):
+        return _rotation(working, command, kind, place)
+    if kind in ("change_membership", "adopt_membership", "change_addresses"):
+        return Outcome(membership=_members(working, command, kind))
+    raise InvalidRequest(detail="the command is empty")
+
+
+def _rotation(working: Working, command: Command, kind: str, place: Place) -> Outcome:
+    state, index = working.state, place.index
+    now = state.log_time_ms
     if kind == "drain":
         if place.after_drain:
             # The entry's index is the epoch: a second lease could not be told from one that was given back meanwhile.
             drain = command.drain
             raise RotationHeld(node_id=drain.node_id, owner="another", reason="at the same moment", expires="now")
+        if state.membership is not None and command.drain.node_id not in membership.voters(state.membership):
+            # It may have been removed after the leader looked.
+            raise membership.unknown_node(state.membership, command.drain.node_id)
         lease = rotation.granted(state.lease, command.drain, epoch=index, now_ms=now)
         working.set_lease(lease)
         return Outcome(lease=lease)
@@ -167,10 +179,24 @@ def _other(working: Working, command: Command, kind: str | None, place: Place) -
         if state.lease is not None and state.lease.epoch == command.undrain.epoch:
             working.set_lease(None)
         return Outcome(done=Done())
-    if kind == "checkpoint":
-        epoch = rotation.of_epoch(state.lease, command.checkpoint.epoch).epoch
-        return Outcome(mark=Mark(term=place.term, index=index, time_ms=now, epoch=epoch))
-    raise InvalidRequest(detail="the command is empty")
+    epoch = rotation.of_epoch(state.lease, command.checkpoint.epoch).epoch
+    return Outcome(mark=Mark(term=place.term, index=index, time_ms=now, epoch=epoch))
+
+
+def _members(working: Working, command: Command, kind: str) -> Membership:
+    held, lease = working.state.membership, working.state.lease
+    if kind == "adopt_membership":
+        after = membership.adopted(held, command.adopt_membership)
+    elif kind == "change_addresses":
+        after = membership.readdressed(held, command.change_addresses)
+    else:
+        after = membership.changed(held, command.change_membership)
+    if lease is not None and lease.node_id in after.removed:
+        # Nobody is out of rotation any more, and the next one need not wait for the lease's end.
+        working.set_lease(None)
+    if after is not held:
+        working.set_membership(after)
+    return after
 
 
 def _move_clock(working: Working, time_ms: int) -> None:

@@ -65,6 +65,11 @@ class ReplicatedState:
         """Index and term of the last entry whose effects are all in the store."""
         return self.store.state.applied
 
+    @property
+    def membership(self) -> Membership | None:
+        """Who belongs to the cluster as of what is applied; None before that is written down. Not to be changed."""
+        return self.store.state.membership
+
     def apply(self, entries: Sequence[Entry]) -> list[tuple[int, Outcome]]:
         """Apply entries in order and return the outcome of each command by its proposal id.
 

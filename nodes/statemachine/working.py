@@ -15,6 +15,7 @@ from nodes.store.store import Store
 from quiesce.errors import UnknownDatabase
 from quiesce.v1.database_pb2 import Database
 from quiesce.v1.node_pb2 import RotationLease
+from quiesce.v1.peer_pb2 import Membership
 
 
 class Working:
@@ -64,7 +65,7 @@ class Working:
         self._before = state
         self.sound = True
 
-    # --- clock and lease
+    # --- clock, lease, members
 
     def set_clock(self, log_time_ms: int) -> None:
         """Set the log's time."""
@@ -74,6 +75,11 @@ class Working:
         """Set or end the rotation lease."""
         self.pending.put(META, keys.LEASE, None if lease is None else lease.SerializeToString(deterministic=True))
         self.state = replace(self.state, lease=lease)
+
+    def set_membership(self, membership: Membership) -> None:
+        """Set who belongs to the cluster."""
+        self.pending.put(META, keys.MEMBERSHIP, membership.SerializeToString(deterministic=True))
+        self.state = replace(self.state, membership=membership)
 
     # --- databases
 

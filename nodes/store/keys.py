@@ -31,6 +31,7 @@ ENTRY_RID = struct.Struct(">HQ")
 APPLIED = b"applied"
 CLOCK = b"clock"
 LEASE = b"lease"
+MEMBERSHIP = b"membership"
 FORMAT = b"format"
 NEXT_DATABASE = b"next-database"
 

@@ -1,4 +1,4 @@
-"""What a store knows of itself besides records: how far it has applied, the log's time, the lease, the databases."""
+"""What a store knows of itself besides records: how far it has applied, the log's time, lease, members, databases."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from nodes.store.schema import DatabaseSchema
 from quiesce.errors import DamagedStore
 from quiesce.v1.database_pb2 import Database
 from quiesce.v1.node_pb2 import RotationLease
+from quiesce.v1.peer_pb2 import Membership
 
 # Rises when an older program could not read a newer store.
 STORE_FORMAT = b"\x00\x00\x00\x01"
@@ -28,6 +29,8 @@ class StoreState:
     commands_done: int = 0
     log_time_ms: int = 0
     lease: RotationLease | None = None
+    # None: what the node was started with holds until the cluster has written it down.
+    membership: Membership | None = None
     databases: Mapping[str, DatabaseSchema] = field(default_factory=lambda: MappingProxyType({}))
     next_database: int = 1
 
@@ -48,12 +51,14 @@ def load_state(engine: Engine) -> StoreState:
     try:
         index, term, done = keys.APPLIED_VALUE.unpack(engine.get(META, keys.APPLIED) or bytes(20))
         lease = engine.get(META, keys.LEASE)
+        membership = engine.get(META, keys.MEMBERSHIP)
         databases = [Database.FromString(value) for _, value in engine.scan(SCHEMA, b"", after(b""))]
         return StoreState(
             applied=(index, term),
             commands_done=done,
             log_time_ms=int.from_bytes(engine.get(META, keys.CLOCK) or b"", "big"),
             lease=RotationLease.FromString(lease) if lease else None,
+            membership=Membership.FromString(membership) if membership else None,
             databases=MappingProxyType({database.name: DatabaseSchema(database) for database in databases}),
             next_database=int.from_bytes(engine.get(META, keys.NEXT_DATABASE) or b"\x01", "big"),
         )

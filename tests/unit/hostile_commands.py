@@ -313,6 +313,24 @@ WRITES = st.builds(
 )
 ALTERS = st.builds(db.AlterSchemaRequest, database=DATABASES, changes=st.lists(CHANGES, min_size=1, max_size=2))
 EPOCHS = st.integers(1, 8) | U64
+NODE_IDS = mostly(st.integers(1, 9), U64)
+ADDRESSES = mostly(
+    st.integers(1, 10).map(lambda port: f"n:{port}"),
+    st.sampled_from(
+        ("n:0", "n:65536", "n", ":1", "[::1]:1", "::1:1", "n:" + "9" * 5000, "n" * 5000 + ":1", "n\n:1", "a,b:1")
+    )
+    | TEXTS,
+)
+MEMBERS = st.builds(peer_pb2.Membership.Node, node_id=NODE_IDS, address=ADDRESSES, learner=st.booleans())
+MEMBERSHIPS = st.builds(
+    peer_pb2.Membership, nodes=st.lists(MEMBERS, max_size=10), removed=mostly(st.just([]), st.lists(U64, max_size=3))
+)
+MEMBERSHIP_CHANGES = st.one_of(
+    st.builds(peer_pb2.MembershipChange, add=MEMBERS),
+    st.builds(peer_pb2.MembershipChange, promote=NODE_IDS),
+    st.builds(peer_pb2.MembershipChange, remove=NODE_IDS),
+    st.just(peer_pb2.MembershipChange()),
+)
 KINDS_OF_COMMAND: dict[str, st.SearchStrategy[Any]] = {
     "open_session": st.builds(record_pb2.OpenSessionRequest, client=TEXTS),
     "write": WRITES,
@@ -325,10 +343,13 @@ KINDS_OF_COMMAND: dict[str, st.SearchStrategy[Any]] = {
     "undrain": st.builds(node_pb2.UndrainRequest, epoch=EPOCHS),
     "checkpoint": st.builds(node_pb2.CheckpointRequest, epoch=EPOCHS),
     "advance_clock": st.builds(peer_pb2.AdvanceClock),
+    "change_membership": MEMBERSHIP_CHANGES,
+    "adopt_membership": MEMBERSHIPS,
+    "change_addresses": MEMBERSHIPS,
 }
 TIMES = st.integers(0, 10) | U64
 # What reaches furthest comes most often.
-WEIGHTED = [*KINDS_OF_COMMAND, *["write"] * 20, *["alter_schema"] * 20, "none"]
+WEIGHTED = [*KINDS_OF_COMMAND, *["write"] * 20, *["alter_schema"] * 20, *["change_membership"] * 3, "none"]
 COMMANDS = st.sampled_from(WEIGHTED).flatmap(
     lambda kind: st.builds(
         peer_pb2.Command,

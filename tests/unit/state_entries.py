@@ -97,6 +97,23 @@ def undrain(epoch: int) -> peer_pb2.Command:
     return command(undrain=node_pb2.UndrainRequest(epoch=epoch))
 
 
+def adopt(*node_ids: int) -> peer_pb2.Command:
+    nodes = [peer_pb2.Membership.Node(node_id=node, address=f"n:{node}") for node in node_ids]
+    return command(adopt_membership=peer_pb2.Membership(nodes=nodes))
+
+
+def change(**kind: Any) -> peer_pb2.Command:
+    """One of add=(id, address), promote=id, remove=id."""
+    if "add" in kind:
+        kind["add"] = peer_pb2.Membership.Node(node_id=kind["add"][0], address=kind["add"][1])
+    return command(change_membership=peer_pb2.MembershipChange(**kind))
+
+
+def readdress(addresses: dict[int, str]) -> peer_pb2.Command:
+    nodes = [peer_pb2.Membership.Node(node_id=node, address=address) for node, address in addresses.items()]
+    return command(change_addresses=peer_pb2.Membership(nodes=nodes))
+
+
 def tick(time_ms: int) -> peer_pb2.Command:
     return command(time_ms, advance_clock=peer_pb2.AdvanceClock())
 

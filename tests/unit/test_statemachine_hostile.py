@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from state_entries import (
     Entry,
+    adopt,
     alter,
     command,
     content,
@@ -46,6 +47,7 @@ def prelude() -> list[peer_pb2.Command]:
         ),
         alter(db.SchemaChange(create_cluster=db.Cluster(id=3, name="default")), new_class("A"), database="filling"),
         write(create("A", k=1, l="x"), create("B", k="b", l="y"), create_in(7, b'{"k":"z","l":"x"}')),
+        adopt(1, 2, 3),
     ]
 
 
