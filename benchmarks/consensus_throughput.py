@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nodes.consensus import CommittedEntry, Consensus, ConsensusOptions, initialise_log
+from nodes.consensus import CheckpointMade, CommittedEntry, Consensus, ConsensusOptions, initialise_log
 from quiesce.rpc import open_server
 from quiesce.v1.node_pb2 import NODE_ROLE_LEADER
 from quiesce.v1.peer_pb2 import Command, LogEntry, Outcome
@@ -32,6 +32,7 @@ class Nothing:
 
     def __init__(self) -> None:
         self.applied = (0, 0)
+        self.membership = None
         self.entries = 0
 
     def apply(self, entries: Sequence[CommittedEntry]) -> list[tuple[int, Outcome]]:
@@ -42,9 +43,9 @@ class Nothing:
         self.applied = (entries[-1].index, entries[-1].term)
         return outcomes
 
-    def checkpoint(self, directory: Path) -> tuple[int, int]:
+    def checkpoint(self, directory: Path) -> CheckpointMade:
         directory.mkdir()
-        return self.applied
+        return CheckpointMade(*self.applied, None)
 
     def install(self, directory: Path) -> None:
         raise NotImplementedError
@@ -61,7 +62,7 @@ async def _node(
     state = Nothing()
     consensus = Consensus(
         node_id=node_id, cluster_id="bench", members=members, directory=directory, state=state,
-        options=ConsensusOptions(),
+        on_removed=stop.set, options=ConsensusOptions(),
     )  # fmt: skip
     server = open_server(members[node_id])
     add_PeerServicer_to_server(consensus.peer_servicer(), server.grpc)

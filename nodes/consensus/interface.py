@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from quiesce.v1.node_pb2 import NODE_ROLE_UNSPECIFIED, NodeRole
 from quiesce.v1.peer_pb2 import Membership, Outcome
@@ -22,7 +22,8 @@ class CommittedEntry:
     changes_members: bool = False
 
 
-class CheckpointMade(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class CheckpointMade:
     """Up to where a checkpoint reaches, and who belongs to the cluster there; None: nobody has said yet."""
 
     index: int

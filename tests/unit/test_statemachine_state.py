@@ -293,7 +293,8 @@ def test_install_replaces_everything(tmp_path: Path) -> None:
     follower.ok(new_database("stale"))
     told: list[object] = []
     follower.state.on_lease_changed = told.append
-    assert leader.state.checkpoint(tmp_path / "sent")[:2] == leader.state.applied == (2, 1)
+    made = leader.state.checkpoint(tmp_path / "sent")
+    assert (made.index, made.term) == leader.state.applied == (2, 1)
     old = follower.state.store.view()
     follower.state.install(tmp_path / "sent")
     assert follower.state.applied == (2, 1)
