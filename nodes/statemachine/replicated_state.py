@@ -67,7 +67,7 @@ class ReplicatedState:
 
     @property
     def membership(self) -> Membership | None:
-        """Who belongs to the cluster as of what is applied; None before that is written down. Not to be changed."""
+        """Who belongs to the cluster as of what is applied; None where nobody has said yet. Never changes: after a change there is another."""
         return self.store.state.membership
 
     def apply(self, entries: Sequence[Entry]) -> list[tuple[int, Outcome]]:
@@ -97,11 +97,6 @@ class ReplicatedState:
                 self._working.flush()
         self._tell_lease()
         return outcomes
-
-    @property
-    def membership(self) -> Membership | None:
-        """Who belongs to the cluster as of what is applied."""
-        return None
 
     def checkpoint(self, directory: Path) -> CheckpointMade:
         """Make `directory`, which must not exist, a copy of the store for another node.
