@@ -67,7 +67,7 @@ class ReplicatedState:
 
     @property
     def membership(self) -> Membership | None:
-        """Who belongs to the cluster as of what is applied; None where nobody has said yet. Never changes: after a change there is another."""
+        """Who belongs to the cluster as of what is applied; None where nobody has said yet. Not to be changed."""
         return self.store.state.membership
 
     def apply(self, entries: Sequence[Entry]) -> list[tuple[int, Outcome]]:
