@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nodes.members import parse_address, parse_members, parse_node_id
+from nodes.members import parse_address, parse_cluster_id, parse_members, parse_node_id
 from quiesce.daemon.configuration import LOG_KEYS, Key, boolean, parse_values, seconds, text, whole
 from quiesce.errors import InvalidConfiguration
 
 DEFAULT_BASE_PORT = 7100
-_CLUSTER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +57,7 @@ def _members(key: str, value: object) -> Mapping[int, str]:
 
 def _cluster_id(key: str, value: object) -> str:
     found = text(key, value)
-    if found and not _CLUSTER_ID.fullmatch(found):
-        raise InvalidConfiguration(detail=f"{key}: `{found}` is not 1 to 64 letters, digits, `_` or `-`")
-    return found
+    return parse_cluster_id(key, found) if found else ""
 
 
 KEYS = (

@@ -15,8 +15,9 @@ from quiesce.v1 import node_pb2
 
 _LOCK = "lock"
 _UNFINISHED = "bootstrap.unfinished"
-# What a bootstrap or a restore makes and may throw away again when it begins anew.
-_MADE = ("raft", "store", "checkpoints", "mark", "mark.part", FILE_NAME + ".part")
+# What a bootstrap or a restore makes and may throw away again when it begins anew. The identity first: what a crash in
+# between leaves must not pass for a node.
+_MADE = (FILE_NAME, "raft", "store", "checkpoints", "mark", "mark.part", FILE_NAME + ".part")
 # A file system's own entry at a mount point.
 _NOT_OURS = ("lost+found",)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from quiesce.errors import InvalidConfiguration
@@ -9,6 +10,7 @@ from quiesce.errors import InvalidConfiguration
 _GREATEST_NODE_ID = (1 << 63) - 1
 # What separates members where they are written one after the other.
 _NOT_IN_HOSTS = frozenset(" ,=")
+_CLUSTER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def parse_address(key: str, text: str) -> str:
@@ -24,6 +26,17 @@ def parse_address(key: str, text: str) -> str:
     if not port.isascii() or not port.isdigit() or int(port) > 65_535:
         raise InvalidConfiguration(detail=f"{key}: `{port}` in `{text}` is not a port")
     return f"{host}:{port}"
+
+
+def parse_cluster_id(key: str, text: str) -> str:
+    """Return the id of a cluster as it came, once it is known to be one.
+
+    Raises:
+        InvalidConfiguration: it is none; `key` is named.
+    """
+    if not _CLUSTER_ID.fullmatch(text):
+        raise InvalidConfiguration(detail=f"{key}: `{text}` is not 1 to 64 letters, digits, `_` or `-`")
+    return text
 
 
 def parse_node_id(key: str, value: object) -> int:

@@ -557,6 +557,15 @@ class DiskFull(QuiesceError):
     retryable = True
 
 
+class ClusterAlive(QuiesceError):
+    """Cluster {cluster_id} is alive: node {node_id} at {address} has a leader, node {leader_id}. Nothing of it needs
+    to be salvaged: start this node again, or replace it with `quiesce nodes remove` and `quiesce nodes add`.
+    """
+
+    exit_code = 84
+    status = Status.FAILED_PRECONDITION
+
+
 def all_errors() -> list[type[QuiesceError]]:
     """Return every error class, by exit code."""
 

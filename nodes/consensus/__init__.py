@@ -3,10 +3,11 @@
 from nodes.consensus.consensus import Consensus
 from nodes.consensus.disk import Disk
 from nodes.consensus.interface import CheckpointMade, CommittedEntry, ConsensusStatus, PeerProgress, StateMachine
-from nodes.consensus.log import INITIAL_INDEX, INITIAL_TERM, initialise_log
+from nodes.consensus.log import INDEX_STEP, INITIAL_INDEX, INITIAL_TERM, initialise_log
 from nodes.consensus.options import ConsensusOptions
 
 __all__ = [
+    "INDEX_STEP",
     "INITIAL_INDEX",
     "INITIAL_TERM",
     "CheckpointMade",

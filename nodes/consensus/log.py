@@ -25,6 +25,9 @@ SEGMENT_BYTES = 16 << 20
 # The state of an empty store is the state at this point: a new cluster's log starts behind it.
 INITIAL_INDEX = 5
 INITIAL_TERM = 1
+# A new cluster that begins with the data of another starts its log so much later: no log of the old one gets there, so
+# what carries an index of it can be told from what is newer (docs/decisions/0006).
+INDEX_STEP = 1_000_000_000
 
 Salt = Callable[[], int]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nodes.consensus import initialise_log
+from nodes.consensus import INDEX_STEP, initialise_log
 from nodes.data_directory import DataDirectory
 from nodes.identity import Identity, write_identity
 from nodes.restore.load import SnapshotLoad
@@ -18,9 +18,6 @@ from quiesce.errors import DamagedStore, DiskFailed
 from quiesce.repository import Repository, open_repository
 from quiesce.snapshot import Manifest
 from quiesce.v1.node_pb2 import RestoreProgress
-
-# No log of the cluster that was backed up gets there: what carries an index of it can be told from what is newer.
-INDEX_STEP = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)

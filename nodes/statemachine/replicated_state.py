@@ -122,6 +122,19 @@ class ReplicatedState:
         self._tell_lease()
         self.checkpoints.remove_others(self._own_epoch())
 
+    def begin_anew(self, index: int, term: int, members: Membership) -> None:
+        """Make what is here the first state of a new cluster, as of (`index`, `term`), with nobody out of rotation.
+
+        Raises:
+            DiskFailed: the disk answers with an error, or is full.
+        """
+        with self._lock:
+            self._working.set_lease(None)
+            self._working.set_membership(members)
+            self._working.advance(index, term)
+            self._working.flush()
+        self._tell_lease()
+
     def durable_index(self) -> int:
         """Make all that is applied durable, and return its index: the log is needed behind it only.
 

@@ -9,6 +9,7 @@ from nodes.store import keys
 from nodes.store.engine import META, PAGES, RECORDS, Engine
 from nodes.store.state import load_state
 from quiesce.v1.database_pb2 import Database
+from quiesce.v1.peer_pb2 import Membership
 
 # The coordinator's own database: it is about this cluster, and is no part of a snapshot of it.
 SYSTEM = "system"
@@ -40,6 +41,11 @@ class CheckpointReader:
     def applied(self) -> tuple[int, int]:
         """Index and term of the last log entry whose effects are in it."""
         return self._state.applied
+
+    @property
+    def membership(self) -> Membership | None:
+        """Who belonged to the cluster at that entry; None where nobody had said yet."""
+        return self._state.membership
 
     @property
     def log_time_ms(self) -> int:

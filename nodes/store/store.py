@@ -202,19 +202,32 @@ class _Release:
         self.store._release(self.published, iterators)  # noqa: SLF001 one class in two parts
 
 
-def _current_name(directory: Path, files: Files) -> str:
-    files.make_directory(directory)
-    current = directory / _CURRENT
+def directory_in_use(directory: Path, files: Files | None = None) -> Path | None:
+    """Return the RocksDB directory that a store's CURRENT names, and change nothing; None where no store was made.
+
+    Raises:
+        DamagedStore: CURRENT is missing, or names what is not there.
+    """
+    files, current = files or Files(), directory / _CURRENT
     if not files.exists(current):
-        if any(entry.name != _FIRST for entry in files.directories(directory)):
+        if files.exists(directory) and any(entry.name != _FIRST for entry in files.directories(directory)):
             raise DamagedStore(path=directory, detail=f"{_CURRENT} is missing")
-        files.write_durably(current, _FIRST.encode())
+        return None
     name = files.read_text(current).strip()
     if os.sep in name or not name.startswith("store-"):
         raise DamagedStore(path=current, detail=f"it names `{name}`")
     if name != _FIRST and not files.exists(directory / name):
         raise DamagedStore(path=directory, detail=f"{name} is missing")
-    return name
+    return directory / name
+
+
+def _current_name(directory: Path, files: Files) -> str:
+    files.make_directory(directory)
+    found = directory_in_use(directory, files)
+    if found is None:
+        files.write_durably(directory / _CURRENT, _FIRST.encode())
+        return _FIRST
+    return found.name
 
 
 def _remove_others(directory: Path, name: str, files: Files) -> None:

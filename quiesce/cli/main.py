@@ -31,6 +31,7 @@ _PLUGIN_HELP = {
     "node": "Run a node daemon.",
     "coordinator": "Run the coordinator daemon.",
     "restore": "Restore a snapshot into a new cluster.",
+    "salvage": "Make a node that lost its majority a new cluster.",
 }
 
 
