@@ -43,7 +43,7 @@ def salvage(
     stays as it is. Where several nodes are left, salvage the one whose log ends last: compare them with --dry-run.
     """
     from nodes.data_directory import DataDirectory
-    from nodes.salvage import read_survivor
+    from nodes.salvage import identity_of, read_survivor
     from nodes.salvage import salvage as make_new_cluster
     from nodes.salvage.peers import ask_peers
 
@@ -51,21 +51,22 @@ def salvage(
         raise click.UsageError("give either --data, the new directory, or --dry-run")
     _check(address, cluster_id)
     old = DataDirectory(directory.expanduser().absolute())
+    # Before there is a lock file in somebody's directory.
+    identity = identity_of(old.path)
+    if cluster_id == identity.cluster_id:
+        raise click.UsageError(f"--cluster-id: {cluster_id} is the old cluster's; a new one needs another")
     old.lock()
     try:
         survivor = read_survivor(old.path)
         if data is None:
             output.result(_facts(survivor), _what_it_holds(survivor, old.path))
             return
-        identity = survivor.identity
-        if cluster_id == identity.cluster_id:
-            raise click.UsageError(f"--cluster-id: {cluster_id} is the old cluster's; a new one needs another")
         if not (address or survivor.address):
             raise click.UsageError("--address: this node was no member any more, so it has none of before")
         answers = ask_peers(identity.cluster_id, survivor.others)
         output.message(_what_it_holds(survivor, old.path))
         for node, answer in answers.items():
-            output.message(_of_peer(node, survivor.others[node], answer))
+            output.message(_of_peer(identity.cluster_id, node, survivor.others[node], answer))
         output.message(_what_will_be(survivor))
         _confirm(yes)
         new = DataDirectory(data.expanduser().absolute())
@@ -89,8 +90,8 @@ def salvage(
 
 def _check(address: str | None, cluster_id: str | None) -> None:
     try:
-        if address:
-            parse_address("--address", address)
+        if address and parse_address("--address", address).endswith(":0"):
+            raise click.UsageError("--address: nobody is reached at port 0")
         if cluster_id:
             parse_cluster_id("--cluster-id", cluster_id)
     except InvalidConfiguration as error:
@@ -129,9 +130,11 @@ def _what_it_holds(survivor: Survivor, directory: Path) -> str:
     )
 
 
-def _of_peer(node: int, address: str, answer: NodeStatus | QuiesceError) -> str:
+def _of_peer(cluster_id: str, node: int, address: str, answer: NodeStatus | QuiesceError) -> str:
     if isinstance(answer, QuiesceError):
         return f"Node {node} at {address} does not answer: {answer}"
+    if answer.cluster_id != cluster_id:
+        return f"At {address}, where node {node} was, cluster {answer.cluster_id or 'of no name yet'} answers."
     return (
         f"Node {node} at {address} answers and has no leader. If it and this node are a majority, start this node "
         f"instead, and nothing is lost."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,11 @@ def salvage(
     identity = Identity(node_id, cluster_id, {node_id: address})
     index, term = survivor.last.index + INDEX_STEP, survivor.term + 1
     data = DataDirectory(target)
-    data.begin()
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        data.begin()
+    except OSError as error:
+        raise DiskFailed(operation="salvage", path=target, detail=error.strerror or error) from error
     try:
         if survivor.store is not None:
             take_over(survivor.store, data.store / "store-1")
@@ -70,6 +75,8 @@ def salvage(
         write_identity(data.path, identity)
         data.finished()
     except BaseException as error:
+        # RocksDB lets go of its files once nobody holds an iterator any more; the frames of the traceback would.
+        traceback.clear_frames(error.__traceback__)
         data.begin()
         data.finished()
         if isinstance(error, OSError):

@@ -60,6 +60,19 @@ class Survivor:
         return sum(len(LogEntry.FromString(entry.data).commands) for entry in tail)
 
 
+def identity_of(directory: Path) -> Identity:
+    """Return whose directory it is.
+
+    Raises:
+        FileUnusable: it holds no node.
+        DamagedStore: its identity cannot be understood.
+    """
+    identity = read_identity(directory)
+    if identity is None:
+        raise FileUnusable(file=directory, detail="it is not the data directory of a node")
+    return identity
+
+
 def read_survivor(directory: Path) -> Survivor:
     """Read the directory of a node that does not run; the caller holds its lock.
 
@@ -68,9 +81,7 @@ def read_survivor(directory: Path) -> Survivor:
         DamagedLog, DamagedStore: it is damaged, as a start of the node would find it.
         DiskFailed: it cannot be read.
     """
-    identity = read_identity(directory)
-    if identity is None:
-        raise FileUnusable(file=directory, detail="it is not the data directory of a node")
+    identity = identity_of(directory)
     data = DataDirectory(directory)
     store = directory_in_use(data.store)
     stored, members = (0, 0), dict(identity.members)

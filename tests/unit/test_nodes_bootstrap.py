@@ -39,6 +39,13 @@ def test_a_bootstrap_that_died_before_the_identity_begins_anew(data):
     assert bootstrap(config(data), data).node_id == 2
 
 
+def test_what_begins_anew_is_no_node_any_more(data):
+    bootstrap(config(data), data)
+    (data.path / "bootstrap.unfinished").touch()
+    data.begin()
+    assert read_identity(data.path) is None
+
+
 @pytest.mark.parametrize("missing", ["members", "cluster_id"])
 def test_a_new_node_must_be_told_everything(data, missing):
     with pytest.raises(InvalidConfiguration, match=missing):
