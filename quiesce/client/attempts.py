@@ -128,7 +128,9 @@ class Attempts:
         """
         pause_s = min(FIRST_PAUSE_S * 2**self.pauses, LAST_PAUSE_S) * self.random.uniform(0.5, 1.0)
         if self.last is not None and "retry_ms" in self.last.fields:
-            pause_s = max(pause_s, float(self.last.fields["retry_ms"]) / 1000)
+            # Never sooner than asked, and not all that were turned away at the same moment.
+            asked_s = float(self.last.fields["retry_ms"]) / 1000
+            pause_s = max(pause_s, asked_s * self.random.uniform(1.0, 1.5))
         self.pauses += 1
         # A last try is worth more than a full pause.
         await asyncio.sleep(min(pause_s, self.remaining_s(time.monotonic()) / 2))

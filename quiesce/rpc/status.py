@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, NoReturn, TypeVar, cast
 
 import grpc
@@ -20,12 +20,30 @@ _STATUS_KEY = "grpc-status-details-bin"
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
+# All of an error's fields together, in bytes. It travels as metadata, of which a receiver takes 8 KiB, and twice: as
+# text, where a byte may take three, and as details, in base 64.
+_MOST_FIELD_BYTES = 1_000
+
+
 def _to_status(error: QuiesceError) -> status_pb2.Status:
+    error = type(error)(**_shortened(error.fields))
     details = [_packed(error_details_pb2.ErrorInfo(reason=error.reason(), domain=DOMAIN, metadata=error.fields))]
     if error.retryable:
-        delay = duration_pb2.Duration(nanos=int(error.fields.get("retry_ms", "50")) * 1_000_000)
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(int(error.fields.get("retry_ms", "50")))
         details.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
     return status_pb2.Status(code=error.status.value[0], message=error.message(), details=details)
+
+
+def _shortened(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return fields that fit the metadata of an answer: the long ones are cut, and end in `…`."""
+    encoded = {name: text.encode(errors="replace") for name, text in fields.items()}
+    left, cut = _MOST_FIELD_BYTES, {}
+    for number, name in enumerate(sorted(encoded, key=lambda name: len(encoded[name]))):
+        raw, share = encoded[name], left // (len(encoded) - number)
+        cut[name] = fields[name] if len(raw) <= share else raw[: share - 3].decode(errors="ignore") + "…"
+        left -= min(len(raw), share)
+    return {name: cut[name] for name in fields}
 
 
 def _packed(message: Any) -> any_pb2.Any:

@@ -1,5 +1,7 @@
 """How long an attempt may take, and what is raised in the end."""
 
+import asyncio
+import time
 from random import Random
 
 import pytest
@@ -12,6 +14,7 @@ from quiesce.errors import (
     NotLeader,
     OutcomeUnknown,
     OutOfRotation,
+    Overloaded,
     QuiesceError,
     StaleVersion,
     Unavailable,
@@ -89,3 +92,27 @@ def test_routing_learns_from_errors() -> None:
     assert routing.leader == "b:1"
     these.learn(routing, "b:1", NoLeader(), 100.0)
     assert routing.leader == ""
+
+
+async def paused(monkeypatch: pytest.MonkeyPatch, seed: int, *, timeout_s: float = 60.0) -> float:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    these = Attempts("the test", Effect.SAME, time.monotonic(), timeout_s, 2.0, Random(seed))
+    learn(these, Overloaded(node_id=1, waiting=9, retry_ms=1000))
+    await these.pause()
+    [seconds] = slept
+    return seconds
+
+
+async def test_the_delay_asked_for_is_kept_and_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = {await paused(monkeypatch, seed) for seed in range(20)}
+    assert len(pauses) == 20
+    assert all(1.0 <= pause <= 1.5 for pause in pauses)
+
+
+async def test_the_delay_asked_for_ends_within_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await paused(monkeypatch, 1, timeout_s=0.5) < 0.5
