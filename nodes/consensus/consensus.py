@@ -215,8 +215,9 @@ class Consensus:
         """
         if not self._servicer.running or self._replica.status.role != NODE_ROLE_LEADER:
             raise self._elsewhere()
-        options = self._options
-        waiting, size = len(self._proposals), self._proposals.size
+        options, backlog = self._options, self._replica.backlog
+        waiting = max(len(self._proposals), backlog.count)
+        size = max(self._proposals.size, backlog.size)
         if waiting >= options.waiting_proposals or (waiting and size >= options.waiting_bytes):
             raise Overloaded(node_id=self._node_id, waiting=waiting, retry_ms=_RETRY_MS)
         command.proposal_id = self._proposals.next_id()
@@ -226,6 +227,7 @@ class Consensus:
         if len(data) > _COMMAND_BYTES:
             raise BatchTooLarge(size=len(data), unit="bytes", limit=_COMMAND_BYTES)
         future = self._proposals.add(command.proposal_id, len(data))
+        backlog.put(len(data))
         self._driver.put(Proposal(command.proposal_id, data))
         try:
             async with asyncio.timeout(timeout_s):

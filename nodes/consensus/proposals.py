@@ -24,6 +24,38 @@ class PackedEntry(NamedTuple):
     proposal_ids: list[int]
 
 
+class Backlog:
+    """The proposals between the event loop, which puts them, and the Raft thread, which takes them.
+
+    Callers who have given up are counted as long as their proposals are there: what they wait for is the disk.
+    """
+
+    def __init__(self) -> None:
+        # Each is written by one of the two threads alone.
+        self._put, self._put_bytes = 0, 0
+        self._taken, self._taken_bytes = 0, 0
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self._put - self._taken
+
+    @property
+    def size(self) -> int:
+        """Their bytes."""
+        return self._put_bytes - self._taken_bytes
+
+    def put(self, size: int) -> None:
+        """Note one of `size` bytes."""
+        self._put += 1
+        self._put_bytes += size
+
+    def take(self, proposals: Sequence[Proposal]) -> None:
+        """Note that these were appended, or refused."""
+        self._taken += len(proposals)
+        self._taken_bytes += sum(len(proposal.data) for proposal in proposals)
+
+
 def _field_1(data: bytes) -> bytes:
     """Frame `data` as field 1 of a protobuf message, which a LogEntry repeats for each command."""
     length = len(data)

@@ -14,7 +14,7 @@ from nodes.consensus.barriers import ReadBarriers, Waiter
 from nodes.consensus.interface import CheckpointMade, CommittedEntry
 from nodes.consensus.log import DurableLog
 from nodes.consensus.options import MEBIBYTE, ConsensusOptions
-from nodes.consensus.proposals import AppendedProposals, Proposal, pack
+from nodes.consensus.proposals import AppendedProposals, Backlog, Proposal, pack
 from nodes.consensus.record import HardState, LogState, Point, StoredEntry
 from quiesce.errors import OutcomeUnknown, Overloaded, QuiesceError
 from quiesce.v1.node_pb2 import NODE_ROLE_LEADER
@@ -129,6 +129,8 @@ class Replica:
         self._hard_state = log.state.hard_state
         self._appended = AppendedProposals()
         self._held: list[Proposal] = []
+        # For whoever puts proposals into the inbox, to mind.
+        self.backlog = Backlog()
         self._orphaned_at: int | None = None
         self._barriers: ReadBarriers[Waiter] = ReadBarriers(context, retry_ticks=2 * options.heartbeat_ticks)
         self._committed = applier.applied
@@ -243,6 +245,11 @@ class Replica:
 
     def _propose(self, proposals: list[Proposal]) -> None:
         waiting, self._held = self._held + proposals, []
+        self._append_or_refuse(waiting)
+        if not self._held:
+            self.backlog.take(waiting)
+
+    def _append_or_refuse(self, waiting: list[Proposal]) -> None:
         if self.status.bytes > self._options.memory_bytes:
             error = Overloaded(node_id=self.node_id, waiting=len(waiting), retry_ms=500)
             self._fail([proposal.proposal_id for proposal in waiting], error)
