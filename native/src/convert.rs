@@ -58,13 +58,26 @@ pub fn role(role: StateRole) -> u8 {
     }
 }
 
-/// Returns (sender, index, term) of the snapshot that an encoded message carries.
-#[pyfunction]
-pub fn describe_snapshot(message: &[u8]) -> PyResult<(u64, u64, u64)> {
+fn snapshot_of(message: &[u8]) -> PyResult<Message> {
     let message: Message = decode(message)?;
     if message.get_msg_type() != MessageType::MsgSnapshot {
         return Err(PyValueError::new_err("the message carries no snapshot"));
     }
+    Ok(message)
+}
+
+/// Returns (sender, index, term) of the snapshot that an encoded message carries.
+#[pyfunction]
+pub fn describe_snapshot(message: &[u8]) -> PyResult<(u64, u64, u64)> {
+    let message = snapshot_of(message)?;
     let metadata = message.get_snapshot().get_metadata();
     Ok((message.from, metadata.index, metadata.term))
+}
+
+/// Returns the voters and learners as of the snapshot that an encoded message carries.
+#[pyfunction]
+pub fn snapshot_members(message: &[u8]) -> PyResult<Vec<u64>> {
+    let message = snapshot_of(message)?;
+    let conf = message.get_snapshot().get_metadata().get_conf_state();
+    Ok(conf.voters.iter().chain(&conf.learners).copied().collect())
 }

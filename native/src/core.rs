@@ -4,8 +4,9 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Message, MessageType};
-use raft::{Config, RawNode, ReadOnlyOption, SnapshotStatus};
+use raft::{Config, RawNode, ReadOnlyOption, SnapshotStatus, StateRole};
 
+use crate::configuration;
 use crate::convert;
 use crate::ready::{LightReady, Ready};
 use crate::status::Status;
@@ -19,6 +20,8 @@ pub struct RaftCore {
     node: RawNode<LogView>,
     /// The ready that was given out and not yet advanced.
     pending: Option<raft::Ready>,
+    /// The last change of the membership whose commitment the caller was told to write before it leaves.
+    announced: u64,
 }
 
 fn failed(error: raft::Error) -> PyErr {
@@ -76,6 +79,7 @@ impl RaftCore {
         Ok(RaftCore {
             node,
             pending: None,
+            announced: 0,
         })
     }
 
@@ -99,27 +103,48 @@ impl RaftCore {
 
     /// Appends entries on the leader. Returns (first index, term), or None where all were refused.
     fn propose(&mut self, entries: Vec<Bound<'_, PyBytes>>) -> PyResult<Option<(u64, u64)>> {
-        if self.node.raft.state != raft::StateRole::Leader || entries.is_empty() {
+        let entries = entries.iter().map(|data| Entry {
+            data: data.as_bytes().to_vec(),
+            ..Entry::default()
+        });
+        self.append(entries.collect())
+    }
+
+    /// Appends an entry that changes the membership, on the leader: `kind` is `add_learner`, `promote` or `remove`.
+    /// Returns (index, term), or None where it was refused: no leader, a transfer, or `changing`.
+    fn propose_membership(
+        &mut self,
+        kind: &str,
+        node_id: u64,
+        data: Vec<u8>,
+    ) -> PyResult<Option<(u64, u64)>> {
+        // raft-rs would put an empty entry in the place of a second change.
+        if configuration::changing(&self.node.raft) {
             return Ok(None);
         }
-        let mut message = Message::default();
-        message.set_msg_type(MessageType::MsgPropose);
-        message.from = self.node.raft.id;
-        message.set_entries(
-            entries
-                .iter()
-                .map(|data| Entry {
-                    data: data.as_bytes().to_vec(),
-                    ..Entry::default()
-                })
-                .collect(),
-        );
-        let first = self.node.raft.raft_log.last_index() + 1;
-        match self.node.raft.step(message) {
-            Ok(()) => Ok(Some((first, self.node.raft.term))),
-            Err(raft::Error::ProposalDropped) => Ok(None),
-            Err(error) => Err(failed(error)),
+        let entry = configuration::entry(kind, node_id, data)
+            .ok_or_else(|| PyValueError::new_err(format!("`{kind}` is no change")))?;
+        self.append(vec![entry])
+    }
+
+    /// Makes these nodes the configuration. The caller has applied the entry that says so, or installed a state that
+    /// does; a leader that is no voter any more steps down. Returns whether anything changed.
+    fn configure(&mut self, voters: Vec<u64>, learners: Vec<u64>) -> PyResult<bool> {
+        if self.pending.is_some() {
+            return Err(PyRuntimeError::new_err("a ready has not been advanced"));
         }
+        let now = self.node.raft.prs().conf().to_conf_state();
+        let steps = configuration::steps(&now, &voters, &learners);
+        for step in &steps {
+            let conf = self.node.apply_conf_change(step).map_err(failed)?;
+            self.node.mut_store().set_conf_state(conf);
+        }
+        let raft = &mut self.node.raft;
+        // raft-rs keeps such a leader, and comes to grief when its own disk answers.
+        if raft.state != StateRole::Follower && !raft.promotable() {
+            raft.become_follower(raft.term, raft::INVALID_ID);
+        }
+        Ok(!steps.is_empty())
     }
 
     /// Asks for read states, one for each context.
@@ -143,8 +168,9 @@ impl RaftCore {
         if !self.node.has_ready() {
             return Ok(None);
         }
+        let commit_first = self.commit_first();
         let mut ready = self.node.ready();
-        let plain = Ready::from_raft(py, &mut ready)?;
+        let plain = Ready::from_raft(py, &mut ready, commit_first)?;
         self.pending = Some(ready);
         Ok(Some(plain))
     }
@@ -165,7 +191,7 @@ impl RaftCore {
         if installed != 0 {
             self.node.advance_apply_to(installed);
         }
-        LightReady::from_raft(py, &mut light)
+        LightReady::from_raft(py, &mut light, self.commit_first())
     }
 
     /// Says that entries up to `index` have been applied; more than is committed here counts as what is committed.
@@ -177,7 +203,8 @@ impl RaftCore {
         }
     }
 
-    /// Returns [(index, term, data)] of committed entries in [low, high), at least one if there is any.
+    /// Returns [(index, term, data, changes the membership)] of committed entries in [low, high), at least one if there
+    /// is any.
     fn entries(&self, py: Python<'_>, low: u64, high: u64, max_bytes: u64) -> PyResult<Py<PyList>> {
         let view = self.node.store();
         if low < view.first()
@@ -193,13 +220,13 @@ impl RaftCore {
         }
         let list = PyList::empty(py);
         for entry in view.slice(low, high, Some(max_bytes)) {
-            if entry.get_entry_type() != EntryType::EntryNormal {
-                return Err(PyRuntimeError::new_err(format!(
-                    "entry {} changes the membership, which is not supported",
-                    entry.index
-                )));
-            }
-            list.append((entry.index, entry.term, PyBytes::new(py, entry.get_data())))?;
+            let changes = entry.get_entry_type() != EntryType::EntryNormal;
+            let data = if changes {
+                entry.get_context()
+            } else {
+                entry.get_data()
+            };
+            list.append((entry.index, entry.term, PyBytes::new(py, data), changes))?;
         }
         Ok(list.unbind())
     }
@@ -221,9 +248,17 @@ impl RaftCore {
             .map_err(failed)
     }
 
-    /// Gives the answer to a follower that is too far behind.
-    fn set_snapshot(&mut self, index: u64, term: u64, data: Vec<u8>) {
-        self.node.mut_store().set_snapshot(index, term, data);
+    /// Gives the answer to a follower that is too far behind; the nodes are those of the configuration at `index`.
+    fn set_snapshot(
+        &mut self,
+        index: u64,
+        term: u64,
+        data: Vec<u8>,
+        voters: Vec<u64>,
+        learners: Vec<u64>,
+    ) {
+        let conf = (voters, learners).into();
+        self.node.mut_store().set_snapshot(index, term, data, conf);
     }
 
     fn clear_snapshot(&mut self) {
@@ -272,5 +307,37 @@ impl RaftCore {
 
     fn status(&self) -> Status {
         Status::from_raft(&self.node)
+    }
+}
+
+impl RaftCore {
+    fn append(&mut self, entries: Vec<Entry>) -> PyResult<Option<(u64, u64)>> {
+        let raft = &mut self.node.raft;
+        if raft.state != StateRole::Leader || entries.is_empty() {
+            return Ok(None);
+        }
+        let mut message = Message::default();
+        message.set_msg_type(MessageType::MsgPropose);
+        message.from = raft.id;
+        message.set_entries(entries);
+        let first = raft.raft_log.last_index() + 1;
+        match raft.step(message) {
+            Ok(()) => Ok(Some((first, raft.term))),
+            Err(raft::Error::ProposalDropped) => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Says, once for each, whether a change of the membership is committed that was not when this was last asked.
+    fn commit_first(&mut self) -> bool {
+        let raft = &self.node.raft;
+        let change = raft.pending_conf_index;
+        let found = raft.state == StateRole::Leader
+            && change > self.announced
+            && raft.raft_log.committed >= change;
+        if found {
+            self.announced = change;
+        }
+        found
     }
 }

@@ -1,6 +1,7 @@
 //! A thin binding to raft-rs. It adds a storage view over entries in memory and batches calls; all protocol
 //! decisions are raft-rs's, all input and output is the caller's.
 
+mod configuration;
 mod convert;
 mod core;
 mod ready;
@@ -23,7 +24,7 @@ mod _native {
     use super::*;
 
     #[pymodule_export]
-    use super::convert::describe_snapshot;
+    use super::convert::{describe_snapshot, snapshot_members};
     #[pymodule_export]
     use super::core::RaftCore;
     #[pymodule_export]

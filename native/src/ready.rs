@@ -30,10 +30,17 @@ pub struct Ready {
     snapshot: Option<SnapshotParts>,
     /// (leader, role) where it changed.
     soft_state: Option<(u64, u8)>,
+    /// The messages tell of the commitment of a change of the membership: they may leave only when the commit index is
+    /// on disk. A node that learns from them of its removal leaves, and the others must not need it any more.
+    commit_first: bool,
 }
 
 impl Ready {
-    pub fn from_raft(py: Python<'_>, ready: &mut raft::Ready) -> PyResult<Self> {
+    pub fn from_raft(
+        py: Python<'_>,
+        ready: &mut raft::Ready,
+        commit_first: bool,
+    ) -> PyResult<Self> {
         let (messages, snapshots) = convert::messages(py, ready.take_messages())?;
         let (persisted_messages, _) = convert::messages(py, ready.take_persisted_messages())?;
         let read_states = PyList::empty(py);
@@ -65,6 +72,7 @@ impl Ready {
             soft_state: ready
                 .ss()
                 .map(|ss| (ss.leader_id, convert::role(ss.raft_state))),
+            commit_first,
         })
     }
 }
@@ -77,16 +85,23 @@ pub struct LightReady {
     committed: u64,
     /// The commit index where it moved; it need not be written by itself.
     commit: Option<u64>,
+    /// As in `Ready`.
+    commit_first: bool,
 }
 
 impl LightReady {
-    pub fn from_raft(py: Python<'_>, light: &mut raft::LightReady) -> PyResult<Self> {
+    pub fn from_raft(
+        py: Python<'_>,
+        light: &mut raft::LightReady,
+        commit_first: bool,
+    ) -> PyResult<Self> {
         let (messages, snapshots) = convert::messages(py, light.take_messages())?;
         Ok(LightReady {
             messages,
             snapshots,
             committed: last_index(&light.take_committed_entries()),
             commit: light.commit_index(),
+            commit_first,
         })
     }
 }

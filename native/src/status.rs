@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use raft::{ProgressState, RawNode};
 
+use crate::configuration;
 use crate::convert;
 use crate::view::LogView;
 
@@ -22,6 +23,10 @@ pub struct Status {
     bytes: u64,
     /// On the leader: [(node, match index, next index, is sent a snapshot)].
     progress: Vec<(u64, u64, u64, bool)>,
+    voters: Vec<u64>,
+    learners: Vec<u64>,
+    /// On the leader: the membership cannot be changed now.
+    changing: bool,
 }
 
 impl Status {
@@ -44,6 +49,9 @@ impl Status {
             })
             .unwrap_or_default();
         progress.sort_unstable();
+        let mut conf = node.raft.prs().conf().to_conf_state();
+        conf.voters.sort_unstable();
+        conf.learners.sort_unstable();
         Status {
             term: status.hs.term,
             vote: status.hs.vote,
@@ -56,6 +64,9 @@ impl Status {
             transferee: node.raft.lead_transferee.unwrap_or(0),
             bytes: node.store().bytes(),
             progress,
+            voters: conf.voters,
+            learners: conf.learners,
+            changing: configuration::changing(&node.raft),
         }
     }
 }

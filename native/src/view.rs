@@ -106,7 +106,11 @@ impl LogView {
         self.conf_state = metadata.get_conf_state().clone();
     }
 
-    pub fn set_snapshot(&mut self, index: u64, term: u64, data: Vec<u8>) {
+    pub fn set_conf_state(&mut self, conf: ConfState) {
+        self.conf_state = conf;
+    }
+
+    pub fn set_snapshot(&mut self, index: u64, term: u64, data: Vec<u8>, conf: ConfState) {
         let mut snapshot = Snapshot {
             data,
             ..Snapshot::default()
@@ -114,7 +118,7 @@ impl LogView {
         let metadata = snapshot.mut_metadata();
         metadata.index = index;
         metadata.term = term;
-        metadata.set_conf_state(self.conf_state.clone());
+        metadata.set_conf_state(conf);
         self.snapshot = Some(snapshot);
         *self.wanted.lock().expect("the lock is never poisoned") = None;
     }
@@ -199,11 +203,21 @@ impl Storage for LogView {
         // A snapshot older than the log's start would leave a gap that no entry can close.
         let least = request_index.max(self.base_index);
         match &self.snapshot {
-            Some(snapshot) if snapshot.get_metadata().index >= least => Ok(snapshot.clone()),
+            Some(snapshot)
+                if snapshot.get_metadata().index >= least && names(snapshot.get_metadata(), to) =>
+            {
+                Ok(snapshot.clone())
+            }
             _ => {
                 *self.wanted.lock().expect("the lock is never poisoned") = Some((to, least));
                 Err(Error::Store(StorageError::SnapshotTemporarilyUnavailable))
             }
         }
     }
+}
+
+/// Says whether a node was a member where a snapshot was made; it could not install it otherwise.
+fn names(metadata: &SnapshotMetadata, node: u64) -> bool {
+    let conf = metadata.get_conf_state();
+    conf.voters.contains(&node) || conf.learners.contains(&node)
 }

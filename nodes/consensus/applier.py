@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -9,9 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nodes.consensus.interface import CommittedEntry, StateMachine
-from quiesce.v1.peer_pb2 import Outcome
+from quiesce.v1.peer_pb2 import Membership, Outcome
 
 Outcomes = Sequence[tuple[int, Outcome]]
+# (index, membership, outcomes): who belongs as of an index that is applied, and whom to tell of it afterwards.
+OnMembership = Callable[[int, Membership | None, Outcomes], None]
 _NEVER = 1 << 64
 # Batches that wait are applied as one up to here: the store's write costs more a batch than a byte.
 _MERGED_BYTES = 1 << 20
@@ -48,6 +51,7 @@ class Applier:
         *,
         most_bytes: int,
         on_outcomes: Callable[[Outcomes], None],
+        on_membership: OnMembership,
         wake: Callable[[], None],
         on_fatal: Callable[[BaseException], None],
     ) -> None:
@@ -56,6 +60,8 @@ class Applier:
         self.applied = applied
         self._most_bytes = most_bytes
         self._on_outcomes = on_outcomes
+        self._on_membership = on_membership
+        self._membership = state.membership
         self._wake = wake
         self._on_fatal = on_fatal
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
@@ -120,6 +126,7 @@ class Applier:
             case _Install():
                 self._state.install(item.directory)
                 self.applied = max(self.applied, self._state.applied[0])
+                self._tell_membership(())
                 item.done()
             case _AskDurable():
                 item.answer(self._state.durable_index())
@@ -131,6 +138,18 @@ class Applier:
                 pass
         except BaseException as error:  # noqa: BLE001 - half an entry may be applied: nothing can go on
             self._on_fatal(error)
+
+    def _apply_group(self, entries: Sequence[CommittedEntry], *, changes_members: bool) -> None:
+        outcomes = self._state.apply(entries)
+        self.applied = entries[-1].index
+        if changes_members or self._state.membership != self._membership:
+            self._tell_membership(outcomes)
+        elif outcomes:
+            self._on_outcomes(outcomes)
+
+    def _tell_membership(self, outcomes: Outcomes) -> None:
+        self._membership = self._state.membership
+        self._on_membership(self.applied, self._membership, outcomes)
 
     def _next(self) -> _Item:
         if self._put_back:
@@ -156,10 +175,9 @@ class Applier:
         if entries:
             if entries[0].index != self.applied + 1:
                 raise AssertionError(f"entry {entries[0].index} was to be applied after entry {self.applied}")
-            outcomes = self._state.apply(entries)
-            self.applied = entries[-1].index
-            if outcomes:
-                self._on_outcomes(outcomes)
+            # A change of the membership is applied by itself, so that what it comes to is known as of its index.
+            for alone, group in itertools.groupby(entries, lambda entry: entry.changes_members and entry.index):
+                self._apply_group(list(group), changes_members=bool(alone))
         self._finished += batch.size
         if self.applied >= self._wake_at or self._room_wanted:
             self._room_wanted = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-import shutil
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,18 +12,20 @@ from typing import cast
 
 import structlog
 
-from nodes._native import RaftCore
-from nodes.consensus.applier import Applier
+from nodes.consensus.applier import Applier, Outcomes
+from nodes.consensus.departure import Departure
 from nodes.consensus.driver import Driver
 from nodes.consensus.effects import LoopEffects, WaitingProposals
 from nodes.consensus.interface import ConsensusStatus, PeerProgress, StateMachine
+from nodes.consensus.membership import MembershipProposal, kind_and_node
 from nodes.consensus.options import MEBIBYTE, ConsensusOptions
-from nodes.consensus.proposals import Proposal
-from nodes.consensus.recovery import fit_to_store, recover_log
-from nodes.consensus.replica import Reader, Replica
+from nodes.consensus.peers import Peers
+from nodes.consensus.ports import Event, Reader
+from nodes.consensus.proposals import Proposal, pack
+from nodes.consensus.replica import Replica
 from nodes.consensus.servicer import PeerService
 from nodes.consensus.snapshots import SnapshotSender
-from nodes.consensus.transport import PeerLink
+from nodes.consensus.starting import recover
 from quiesce.errors import (
     BatchTooLarge,
     DeadlineExceeded,
@@ -37,7 +38,7 @@ from quiesce.errors import (
 )
 from quiesce.rpc.limits import MESSAGE_BYTES
 from quiesce.v1.node_pb2 import NODE_ROLE_LEADER, NodeRole
-from quiesce.v1.peer_pb2 import Command, MembershipChange, Outcome
+from quiesce.v1.peer_pb2 import Command, Membership, MembershipChange, Outcome
 
 _log = structlog.get_logger(__name__)
 _RETRY_MS = 100
@@ -49,9 +50,9 @@ _CONTEXT = struct.Struct("<QQQ")
 class Consensus:
     """Replicates commands to a state machine. Everything but the constructor is for the event loop.
 
-    `members` are the addresses of all nodes by id, this one included; they count while the state holds no Membership.
-    `directory` holds a log (`initialise_log`). `on_removed` is called, on the loop, once this node is known to be
-    no member any more.
+    `members` are addresses by id. They count while the state holds no Membership, and this node's own always: it tells
+    the others that it is there. `directory` holds a log (`initialise_log`). `on_removed` is called on the loop when
+    this node is no member any more and is not needed either.
     """
 
     def __init__(
@@ -65,9 +66,7 @@ class Consensus:
         on_removed: Callable[[], None],
         options: ConsensusOptions | None = None,
     ) -> None:
-        self._on_removed = on_removed
         self._node_id = node_id
-        self._members = dict(members)
         self._directory = directory
         self._state = state
         self._options = options or ConsensusOptions()
@@ -76,23 +75,26 @@ class Consensus:
         self._proposals = WaitingProposals()
         self._readers: set[asyncio.Future[int]] = set()
         self._leader_news = asyncio.Event()
-        self._links: dict[int, PeerLink] = {}
-        for peer, address in self._members.items():
-            if peer != node_id:
-                self._links[peer] = PeerLink(
-                    node_id=node_id,
-                    peer_id=peer,
-                    address=address,
-                    cluster_id=cluster_id,
-                    most_bytes=self._options.peer_outbox_bytes,
-                    on_lost=self._lost,
-                )
+        self._peers = Peers(
+            node_id=node_id,
+            cluster_id=cluster_id,
+            members=members,
+            most_bytes=self._options.peer_outbox_bytes,
+            on_lost=self._lost,
+            on_refused=self._refused,
+        )
+        self._departure = Departure(
+            others=lambda: self._peers.voters - {node_id},
+            probe=self._peers.probe,
+            on_removed=on_removed,
+            patience_s=self._options.departure_s,
+        )
         self._snapshots = SnapshotSender(
             node_id=node_id,
             cluster_id=cluster_id,
             directory=directory / "outgoing",
             state=state,
-            links=self._links.__getitem__,
+            links=self._peers.__getitem__,
             options=self._options,
             on_made=lambda made: self._post(lambda: self._replica.checkpoint_made(made)),
             on_gone=lambda index: self._post(lambda: self._replica.checkpoint_gone(index)),
@@ -101,7 +103,7 @@ class Consensus:
         self._servicer = PeerService(
             node_id=node_id,
             cluster_id=cluster_id,
-            members=self._members.keys(),
+            peers=self._peers,
             directory=directory / "incoming",
             driver=self._driver,
             install=self._install,
@@ -126,7 +128,7 @@ class Consensus:
         self._effects = LoopEffects(
             asyncio.get_running_loop(),
             proposals=self._proposals,
-            links=self._links,
+            peers=self._peers,
             snapshots=self._snapshots,
             on_leader_changed=self._leader_changed,
             elsewhere=self._elsewhere,
@@ -135,52 +137,35 @@ class Consensus:
         self._applier.start()
         self._driver.start(self._replica)
         self._started = True
-        for link in self._links.values():
-            link.start()
+        if (membership := self._state.membership) is not None:
+            self._follow(membership)
+        self._peers.start()
         self._servicer.running = True
 
     def _recover(self) -> None:
-        for leftover in ("incoming", "outgoing"):
-            shutil.rmtree(self._directory / leftover, ignore_errors=True)
-        options = self._options
-        recovered = recover_log(self._directory, disk=options.disk, segment_bytes=options.segment_bytes)
-        applied = fit_to_store(recovered, self._state.applied, str(self._directory.parent))
-        state = recovered.log.state
-        core = RaftCore(
-            node_id=self._node_id,
-            applied=applied,
-            hard_state=(state.hard_state.term, state.hard_state.vote, state.hard_state.commit),
-            voters=list(state.voters),
-            learners=list(state.learners),
-            base=(state.base.index, state.base.term),
-            entries=[entry.data for entry in recovered.entries],
-            election_tick=options.election_ticks,
-            heartbeat_tick=options.heartbeat_ticks,
-            max_size_per_msg=MEBIBYTE,
-            max_inflight_msgs=options.inflight_messages,
-            priority=self._priority,
+        core, log, applied = recover(
+            self._node_id, self._directory, self._state, self._options, priority=self._priority
         )
         self._applier = Applier(
             self._state,
             applied,
-            most_bytes=options.apply_bytes,
+            most_bytes=self._options.apply_bytes,
             on_outcomes=self._effects.resolve,
+            on_membership=self._membership_applied,
             wake=self._driver.wake,
-            on_fatal=options.on_fatal,
+            on_fatal=self._options.on_fatal,
         )
         life, counter = secrets.randbits(64), itertools.count()
         self._replica = Replica(
             node_id=self._node_id,
             core=core,
-            log=recovered.log,
+            log=log,
             applier=self._applier,
             effects=self._effects,
             post=self._post,
-            options=options,
+            options=self._options,
             context=lambda: _CONTEXT.pack(self._node_id, life, next(counter)),
         )
-        last = recovered.last
-        _log.info("log recovered", applied=applied, first=state.base.index + 1, last=last.index, term=last.term)
 
     async def stop(self) -> None:
         """Stop taking part; whoever waits is told that the outcome is unknown."""
@@ -188,7 +173,8 @@ class Consensus:
             return
         await self._servicer.stop()
         await self._snapshots.stop()
-        await asyncio.gather(*(link.stop() for link in self._links.values()))
+        await self._departure.stop()
+        await self._peers.stop()
         await asyncio.to_thread(self._driver.stop)
         await asyncio.to_thread(self._applier.stop)
         self._proposals.fail_all(OutcomeUnknown(detail="the node was stopped"))
@@ -213,6 +199,30 @@ class Consensus:
             BatchTooLarge: no message could carry it.
             OutcomeUnknown, DeadlineExceeded: it may have, or may yet.
         """
+
+        def proposal(proposal_id: int, data: bytes) -> Proposal:
+            self._replica.backlog.put(len(data))
+            return Proposal(proposal_id, data)
+
+        return await self._propose(command, proposal, timeout_s)
+
+    async def change_membership(self, change: MembershipChange, *, timeout_s: float) -> Outcome:
+        """Have the members changed, and return what it came to; a Failure is returned as well.
+
+        Raises:
+            MembershipChanging: another change is under way; nothing has happened.
+            NotLeader, NoLeader, Overloaded, OutcomeUnknown, DeadlineExceeded: as `propose`.
+        """
+        kind, node = kind_and_node(change)
+
+        def proposal(proposal_id: int, data: bytes) -> MembershipProposal:
+            return MembershipProposal(
+                proposal_id, kind, node, pack([Proposal(proposal_id, data)], commands=1, size=1)[0].data
+            )
+
+        return await self._propose(Command(change_membership=change), proposal, timeout_s)
+
+    async def _propose(self, command: Command, event: Callable[[int, bytes], Event], timeout_s: float) -> Outcome:
         if not self._servicer.running or self._replica.status.role != NODE_ROLE_LEADER:
             raise self._elsewhere()
         options, backlog = self._options, self._replica.backlog
@@ -227,8 +237,7 @@ class Consensus:
         if len(data) > _COMMAND_BYTES:
             raise BatchTooLarge(size=len(data), unit="bytes", limit=_COMMAND_BYTES)
         future = self._proposals.add(command.proposal_id, len(data))
-        backlog.put(len(data))
-        self._driver.put(Proposal(command.proposal_id, data))
+        self._driver.put(event(command.proposal_id, data))
         try:
             async with asyncio.timeout(timeout_s):
                 return await future
@@ -237,18 +246,9 @@ class Consensus:
         finally:
             self._proposals.remove(command.proposal_id, len(data))
 
-    async def change_membership(self, change: MembershipChange, *, timeout_s: float) -> Outcome:
-        """Have the members changed, and return what it came to; a Failure is returned as well.
-
-        Raises:
-            MembershipChanging: another change is under way; nothing has happened.
-            NotLeader, NoLeader, Overloaded, OutcomeUnknown, DeadlineExceeded: as `propose`.
-        """
-        raise NotImplementedError
-
     def addresses(self) -> Mapping[int, str]:
         """Return where each member is reached, as far as this node knows."""
-        return dict(self._members)
+        return dict(self._peers.addresses)
 
     async def read_barrier(self, *, timeout_s: float) -> int:
         """Return an index that is applied here and covers every write acknowledged before the call.
@@ -288,10 +288,14 @@ class Consensus:
             raise self._elsewhere()
         if to == 0:
             peers = self.status().peers
-            others = [(peer.active, peer.match, node) for node, peer in peers.items() if node != self._node_id]
+            others = [
+                (peer.active, peer.match, node)
+                for node, peer in peers.items()
+                if not peer.learner and node != self._node_id
+            ]
             to = max(others)[2] if others else self._node_id
-        if to not in self._members:
-            raise UnknownNode(node_id=to, known=", ".join(map(str, self._members)))
+        if to not in status.voters:
+            raise UnknownNode(node_id=to, known=", ".join(map(str, status.voters)))
         if to == self._node_id:
             return to
         self._post(lambda: self._replica.core.transfer_leader(to))
@@ -314,18 +318,21 @@ class Consensus:
             node: PeerProgress(
                 match=match,
                 active=node == self._node_id or (node in heard and now - heard[node] <= self._options.election_ticks),
+                learner=node in seen.learners,
             )
             for node, match, _, _ in seen.progress
         }
         return ConsensusStatus(
             role=cast("NodeRole.ValueType", seen.role),
             term=seen.term,
-            leader_id=seen.leader,
+            leader_id=0 if seen.leader in self._peers.removed else seen.leader,
             commit_index=seen.commit,
             applied_index=self._applier.applied,
             first_index=seen.first_index,
             last_index=seen.last_index,
             log_bytes=replica.log.size,
+            voters=seen.voters,
+            learners=seen.learners,
             peers=peers,
         )
 
@@ -339,6 +346,25 @@ class Consensus:
 
     def _post(self, call: Callable[[], None]) -> None:
         self._driver.put(call)
+
+    def _membership_applied(self, index: int, membership: Membership | None, outcomes: Outcomes) -> None:
+        """Spread the news from the applier: to the core first, so that what others are told is on the disk."""
+
+        def spread() -> None:
+            self._replica.membership_applied(index, membership)
+            if membership is not None:
+                self._effects.hop(self._follow, membership)
+            self._effects.resolve(outcomes)
+
+        self._post(spread)
+
+    def _follow(self, membership: Membership) -> None:
+        self._peers.follow(membership)
+        if self._node_id in membership.removed:
+            self._departure.begin()
+
+    def _refused(self, peer: int) -> None:
+        self._departure.refused_by(peer)
 
     def _lost(self, peer: int) -> None:
         self._post(lambda: self._replica.report_unreachable(peer))
@@ -360,6 +386,6 @@ class Consensus:
 
     def _elsewhere(self) -> QuiesceError:
         leader = self._replica.status.leader if self._servicer.running else 0
-        if leader in (0, self._node_id):
+        if leader in (0, self._node_id) or leader in self._peers.removed:
             return NoLeader()
-        return NotLeader(node_id=self._node_id, leader_address=self._members.get(leader, "unknown"))
+        return NotLeader(node_id=self._node_id, leader_address=self._peers.addresses.get(leader, "unknown"))

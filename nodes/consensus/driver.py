@@ -6,7 +6,8 @@ import queue
 import threading
 
 from nodes.consensus.options import ConsensusOptions
-from nodes.consensus.replica import Event, PeerMessages, Replica
+from nodes.consensus.ports import Event, PeerMessages
+from nodes.consensus.replica import Replica
 
 # Events taken at once, so that ticks are never starved.
 _MOST_EVENTS = 4096

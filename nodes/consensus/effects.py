@@ -6,14 +6,14 @@ import asyncio
 import itertools
 import secrets
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
 from nodes.consensus.applier import Outcomes
 from nodes.consensus.barriers import Waiter
+from nodes.consensus.peers import Peers
 from nodes.consensus.snapshots import SnapshotSender
-from nodes.consensus.transport import PeerLink
 from quiesce.errors import QuiesceError
 from quiesce.v1.peer_pb2 import Outcome
 
@@ -75,14 +75,14 @@ class LoopEffects:
         loop: asyncio.AbstractEventLoop,
         *,
         proposals: WaitingProposals,
-        links: Mapping[int, PeerLink],
+        peers: Peers,
         snapshots: SnapshotSender,
         on_leader_changed: Callable[[], None],
         elsewhere: Callable[[], QuiesceError],
     ) -> None:
         self._loop = loop
         self._proposals = proposals
-        self._links = links
+        self._peers = peers
         self._snapshots = snapshots
         self._on_leader_changed = on_leader_changed
         self._elsewhere = elsewhere
@@ -130,7 +130,7 @@ class LoopEffects:
 
     def _enqueue(self, messages: Sequence[tuple[int, bytes]]) -> None:
         for to, message in messages:
-            if (link := self._links.get(to)) is not None:
+            if (link := self._peers.get(to)) is not None:
                 link.enqueue(message)
 
 

@@ -87,5 +87,8 @@ class ConsensusStatus:
     first_index: int = 0
     last_index: int = 0
     log_bytes: int = 0
-    # On the leader only, this node included.
+    # As the core has it now: the state may be a moment ahead.
+    voters: Sequence[int] = ()
+    learners: Sequence[int] = ()
+    # On the leader only, this node included; learners too.
     peers: Mapping[int, PeerProgress] = field(default_factory=dict)

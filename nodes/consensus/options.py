@@ -56,6 +56,9 @@ class ConsensusOptions:
     snapshot_stall_s: float = 30.0
     snapshot_install_s: float = 600.0
 
+    # So long a node that was removed waits for a majority of the others to know it.
+    departure_s: float = 30.0
+
     # Election priority at start; raft-rs lets a node refuse its vote to one of lower priority with an equal log.
     priority: int = 0
     disk: Disk = field(default_factory=Disk)

@@ -7,99 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
-from nodes._native import LightReady, RaftCore, Ready, Status
+from nodes._native import LightReady, RaftCore, Ready, Status, snapshot_members
 from nodes.consensus.barriers import ReadBarriers, Waiter
 from nodes.consensus.interface import CheckpointMade, CommittedEntry
 from nodes.consensus.log import DurableLog
+from nodes.consensus.membership import CoreMembership, MembershipProposal
 from nodes.consensus.options import MEBIBYTE, ConsensusOptions
+from nodes.consensus.ports import ApplierPort, Effects, Event, PeerMessages, Reader
 from nodes.consensus.proposals import AppendedProposals, Backlog, Proposal, pack
 from nodes.consensus.record import HardState, LogState, Point, StoredEntry
-from quiesce.errors import OutcomeUnknown, Overloaded, QuiesceError
+from quiesce.errors import MembershipChanging, OutcomeUnknown, Overloaded, QuiesceError
 from quiesce.v1.node_pb2 import NODE_ROLE_LEADER
+from quiesce.v1.peer_pb2 import Membership
 
 # How an encoded eraftpb.Message of type MsgAppend begins.
 _APPEND_MESSAGE = b"\x08\x03"
-
-
-class PeerMessages(NamedTuple):
-    """Messages of one peer, in order; `size` is their bytes."""
-
-    sender: int
-    messages: list[bytes]
-    size: int
-
-
-class Reader(NamedTuple):
-    """Someone who waits for a read barrier."""
-
-    waiter: Waiter
-
-
-Event = Proposal | PeerMessages | Reader | Callable[[], None]
-
-
-class Effects(Protocol):
-    """What a replica has done outside of its thread. None of these may block."""
-
-    def send(self, messages: list[tuple[int, bytes]]) -> None:
-        """Send messages, in order for each peer; any may be lost."""
-        ...
-
-    def send_snapshot(self, to: int, index: int, message: bytes) -> None:
-        """Send a checkpoint made before; `report_snapshot` must follow."""
-        ...
-
-    def make_checkpoint(self) -> None:
-        """Make a checkpoint; `checkpoint_made` or `checkpoint_gone` must follow."""
-        ...
-
-    def refuse(self, proposal_ids: list[int]) -> None:
-        """Tell the proposers that nothing of it has happened or will, and that the leader is elsewhere."""
-        ...
-
-    def fail(self, proposal_ids: list[int], error: QuiesceError) -> None:
-        """Tell the proposers."""
-        ...
-
-    def release(self, readers: Sequence[Waiter], index: int) -> None:
-        """Tell the readers."""
-        ...
-
-    def leader_changed(self) -> None:
-        """Say that role, term or leader are others than before."""
-        ...
-
-    def discard(self, directory: Path) -> None:
-        """Remove a checkpoint that was received."""
-        ...
-
-
-class ApplierPort(Protocol):
-    """What a replica asks of the applier."""
-
-    applied: int
-
-    def has_room(self) -> bool:
-        """Say whether more may be submitted."""
-        ...
-
-    def submit(self, entries: Sequence[CommittedEntry], size: int) -> None:
-        """Queue entries that follow those before."""
-        ...
-
-    def install(self, directory: Path, done: Callable[[], None]) -> None:
-        """Queue a checkpoint to replace the state."""
-        ...
-
-    def ask_durable(self, answer: Callable[[int], None]) -> None:
-        """Have what is applied brought to the disk."""
-        ...
-
-    def wake_when_applied(self, index: int | None) -> None:
-        """Ask for a wake as soon as `index` is applied."""
-        ...
 
 
 class Replica:
@@ -128,6 +51,7 @@ class Replica:
         self._ticks = 0
         self._hard_state = log.state.hard_state
         self._appended = AppendedProposals()
+        self._membership = CoreMembership(core, log)
         self._held: list[Proposal] = []
         # For whoever puts proposals into the inbox, to mind.
         self.backlog = Backlog()
@@ -160,6 +84,8 @@ class Replica:
             match event:
                 case Proposal():
                     proposals.append(event)
+                case MembershipProposal():
+                    self._change_membership(event)
                 case PeerMessages():
                     messages += event.messages
                     self._heard[event.sender] = self._ticks
@@ -178,6 +104,8 @@ class Replica:
     def tick(self) -> None:
         """Move this replica's clock on."""
         self._ticks += 1
+        # The core neither campaigns nor takes a change of the membership while it believes one to be unapplied.
+        self._tell_applied()
         self.core.tick()
         self.take(())
         self._see_to_orphans()
@@ -198,7 +126,8 @@ class Replica:
         """Take the news that there is a checkpoint to send."""
         self._checkpointing = False
         self._checkpoints.add(made.index)
-        self.core.set_snapshot(made.index, made.term, b"")
+        voters, learners = self._membership.at_checkpoint(made.membership)
+        self.core.set_snapshot(made.index, made.term, b"", voters, learners)
 
     def checkpoint_gone(self, index: int | None) -> None:
         """Take the news that a checkpoint was removed, or could not be made."""
@@ -214,7 +143,8 @@ class Replica:
         The store comes first, the log second: a crash in between leaves a store ahead of its log, which the next
         start recognises (`recovery.fit_to_store`).
         """
-        if self._installing:
+        if self._installing or self.node_id not in snapshot_members(message):
+            # The core takes no snapshot of a moment at which this node was no member: the state must not either.
             self._effects.discard(directory)
             done(False)
             return
@@ -234,6 +164,14 @@ class Replica:
             done(True)
 
         self._applier.install(directory, lambda: self._post(installed))
+
+    def membership_applied(self, index: int, membership: Membership | None) -> None:
+        """Take the news of who belongs to the cluster as of `index`, which is applied.
+
+        It follows every entry that changes the membership, whatever that came to, and every other change.
+        """
+        self._membership.follow(index, membership, self._hard_state)
+        self._tell_applied()
 
     # --- steps
 
@@ -268,6 +206,17 @@ class Replica:
         for offset, entry in enumerate(packed):
             self._appended.add(first + offset, term, entry.proposal_ids)
 
+    def _change_membership(self, proposal: MembershipProposal) -> None:
+        status = self.core.status()
+        if status.role == NODE_ROLE_LEADER and status.changing:
+            self._fail([proposal.proposal_id], MembershipChanging())
+            return
+        appended = self.core.propose_membership(proposal.kind, proposal.node_id, proposal.data)
+        if appended is None:
+            self._effects.refuse([proposal.proposal_id])
+            return
+        self._appended.add(*appended, [proposal.proposal_id])
+
     def _pump(self) -> None:
         changed = False
         while (ready := self.core.ready()) is not None:
@@ -282,24 +231,35 @@ class Replica:
             self._effects.make_checkpoint()
 
     def _handle(self, ready: Ready) -> None:
-        # A leader's appends may travel while its own disk still works: it counts itself only after `advance`.
-        self._send(ready)
-        if ready.hard_state is not None:
-            self._hard_state = HardState(*ready.hard_state)
-        if ready.snapshot is not None:
-            index, term, _, voters, learners = ready.snapshot
-            self.log.reset(LogState(self._hard_state, Point(index, term), tuple(voters), tuple(learners)))
-        if ready.entries or (ready.must_sync and ready.snapshot is None):
-            self.log.append(self._hard_state, [StoredEntry(*entry) for entry in ready.entries])
+        if ready.commit_first:
+            self._write(ready)
+            self._send(ready)
+        else:
+            # A leader's appends may travel while its own disk still works: it counts itself only after `advance`.
+            self._send(ready)
+            self._write(ready)
         if ready.persisted_messages:
             self._effects.send(ready.persisted_messages)
         for index, context in ready.read_states:
             self._barriers.answered(context, index)
         light = self.core.advance()
-        self._send(light)
         if light.commit is not None:
             self._hard_state = self._hard_state._replace(commit=light.commit)
+            if light.commit_first:
+                self.log.append(self._hard_state, [])
+        self._send(light)
         self._committed = max(self._committed, ready.committed, light.committed)
+        if ready.snapshot is not None:
+            self._membership.restored(ready.snapshot[0], self._hard_state)
+
+    def _write(self, ready: Ready) -> None:
+        if ready.hard_state is not None:
+            self._hard_state = HardState(*ready.hard_state)
+        if ready.snapshot is not None:
+            index, term, _, voters, learners = ready.snapshot
+            self.log.reset(LogState(self._hard_state, Point(index, term), tuple(voters), tuple(learners)))
+        if ready.entries or ((ready.must_sync or ready.commit_first) and ready.snapshot is None):
+            self.log.append(self._hard_state, [StoredEntry(*entry) for entry in ready.entries])
 
     def _send(self, ready: Ready | LightReady) -> None:
         if ready.messages:
@@ -314,6 +274,7 @@ class Replica:
             entries = [CommittedEntry(*entry) for entry in found]
             if lost := self._appended.committed(entries):
                 self._effects.refuse(lost)
+            self._membership.delivered(entries)
             self._applier.submit(entries, sum(len(entry.data) for entry in entries))
             self._delivered = entries[-1].index
 
@@ -342,15 +303,17 @@ class Replica:
             detail = f"node {self.node_id} lost leadership before a majority had the write"
             self._fail(self._appended.clear(), OutcomeUnknown(detail=detail))
 
+    def _tell_applied(self) -> None:
+        self.core.advance_apply_to(self._membership.settled(self._applier.applied))
+
     def _see_to_log(self) -> None:
-        self.core.advance_apply_to(self._applier.applied)
         if self.log.size > self._options.compact_bytes and not self._asking_durable:
             self._asking_durable = True
             self._applier.ask_durable(lambda index: self._post(lambda: self._compact(index)))
 
     def _compact(self, durable: int) -> None:
         self._asking_durable = False
-        self.core.advance_apply_to(self._applier.applied)
+        self._tell_applied()
         if self._checkpoints and self.log.size < 2 * self._options.compact_bytes:
             durable = min(durable, *self._checkpoints)
         index = self.log.compactable(min(durable, self.core.status().applied), self._options.keep_bytes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from nodes._native import describe_snapshot
 from nodes.consensus.checkpoint_files import CheckpointWriter
 from nodes.consensus.driver import Driver
 from nodes.consensus.options import ConsensusOptions
-from nodes.consensus.replica import PeerMessages
-from quiesce.errors import InvalidRequest, Overloaded, Unavailable, WrongCluster
+from nodes.consensus.peers import Peers
+from nodes.consensus.ports import PeerMessages
+from quiesce.errors import InvalidRequest, NodeRemoved, Overloaded, Unavailable, WrongCluster
 from quiesce.rpc import typed_errors
 from quiesce.v1.peer_pb2 import InstallSnapshotResponse, RaftBatch, RaftStreamEnd, SnapshotChunk
 from quiesce.v1.peer_pb2_grpc import PeerServicer
@@ -38,7 +39,7 @@ class PeerService(PeerServicer):
         *,
         node_id: int,
         cluster_id: str,
-        members: Collection[int],
+        peers: Peers,
         directory: Path,
         driver: Driver,
         install: Install,
@@ -46,7 +47,7 @@ class PeerService(PeerServicer):
     ) -> None:
         self._node_id = node_id
         self._cluster_id = cluster_id
-        self._members = members
+        self._peers = peers
         self._directory = directory
         self._driver = driver
         self._install = install
@@ -83,6 +84,7 @@ class PeerService(PeerServicer):
     async def _read(self, batches: AsyncIterator[RaftBatch]) -> None:
         async for batch in batches:
             self._admit(batch.cluster_id, batch.from_node_id)
+            self._peers.heard_from(batch.from_node_id, batch.from_address)
             messages = list(batch.messages)
             self._driver.put_messages(PeerMessages(batch.from_node_id, messages, sum(map(len, messages))))
             # The Raft thread is told nothing for this: at the bound, a poll now and then costs less than its wakes.
@@ -141,7 +143,10 @@ class PeerService(PeerServicer):
     def _admit(self, cluster_id: str, sender: int) -> None:
         if cluster_id != self._cluster_id:
             raise WrongCluster(actual=self._cluster_id, expected=cluster_id)
-        if sender not in self._members or sender == self._node_id:
+        if sender in (0, self._node_id):
             raise InvalidRequest(detail=f"node {sender} is not a peer of node {self._node_id}")
+        # A sender that is not known is let in: this node may not have applied its addition yet.
+        if sender in self._peers.removed:
+            raise NodeRemoved(node_id=sender, cluster_id=cluster_id)
         if not self.running:
             raise Unavailable(addresses=f"node {self._node_id}", seconds=0, detail="it is not running yet")

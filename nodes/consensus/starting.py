@@ -1,0 +1,65 @@
+"""The core as it is when a node starts: from the log, and from the store where that knows more."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+
+from nodes._native import RaftCore
+from nodes.consensus.interface import StateMachine
+from nodes.consensus.log import DurableLog
+from nodes.consensus.membership import configuration
+from nodes.consensus.options import MEBIBYTE, ConsensusOptions
+from nodes.consensus.recovery import fit_to_store, recover_log
+
+_log = structlog.get_logger(__name__)
+
+
+class Recovered(NamedTuple):
+    """What a node goes on from; `applied` is the index up to which the store has the log's entries."""
+
+    core: RaftCore
+    log: DurableLog
+    applied: int
+
+
+def recover(
+    node_id: int, directory: Path, state: StateMachine, options: ConsensusOptions, *, priority: int
+) -> Recovered:
+    """Recover the log in `directory`, and a core that goes on from there. Blocking.
+
+    Raises:
+        DamagedLog: the log is not as it was written, or is not that of this store.
+        DamagedStore: the store is older than the log can make up for.
+        DiskFailed: the disk refused.
+    """
+    for leftover in ("incoming", "outgoing"):
+        shutil.rmtree(directory / leftover, ignore_errors=True)
+    recovered = recover_log(directory, disk=options.disk, segment_bytes=options.segment_bytes)
+    applied = fit_to_store(recovered, state.applied, str(directory.parent))
+    log, last = recovered.log, recovered.last
+    if (membership := state.membership) is not None:
+        # What the log says may be older or newer: the core must have what is applied, no less and no more.
+        voters, learners = configuration(membership)
+        log.state = replace(log.state, voters=tuple(voters), learners=tuple(learners))
+    found = log.state
+    core = RaftCore(
+        node_id=node_id,
+        applied=applied,
+        hard_state=(found.hard_state.term, found.hard_state.vote, found.hard_state.commit),
+        voters=list(found.voters),
+        learners=list(found.learners),
+        base=(found.base.index, found.base.term),
+        entries=[entry.data for entry in recovered.entries],
+        election_tick=options.election_ticks,
+        heartbeat_tick=options.heartbeat_ticks,
+        max_size_per_msg=MEBIBYTE,
+        max_inflight_msgs=options.inflight_messages,
+        priority=priority,
+    )
+    _log.info("log recovered", applied=applied, first=found.base.index + 1, last=last.index, term=last.term)
+    return Recovered(core, log, applied)
