@@ -9,7 +9,8 @@ from nodes.consensus import initialise_log
 from nodes.data_directory import DataDirectory
 from nodes.identity import Identity, write_identity
 from nodes.members import format_members
-from quiesce.errors import InvalidConfiguration
+from nodes.statemachine.membership import MOST_VOTERS
+from quiesce.errors import InvalidConfiguration, NodeRemoved
 
 _log = structlog.get_logger("bootstrap")
 
@@ -18,11 +19,15 @@ def check_new(config: NodeConfig) -> None:
     """Check that a configuration says all that a new node needs.
 
     Raises:
-        InvalidConfiguration: `members` or `cluster_id` is missing.
+        InvalidConfiguration: `members` or `cluster_id` is missing, or there are too many members.
     """
     for key, value in (("members", config.members), ("cluster_id", config.cluster_id)):
         if not value:
             raise InvalidConfiguration(detail=f"{key}: it is not given, and {config.data} holds no node that says it")
+    if len(config.members) > MOST_VOTERS:
+        raise InvalidConfiguration(
+            detail=f"members: there are {len(config.members)}, and a cluster has {MOST_VOTERS} voting nodes at most"
+        )
 
 
 def bootstrap(config: NodeConfig, data: DataDirectory) -> Identity:
@@ -34,21 +39,24 @@ def bootstrap(config: NodeConfig, data: DataDirectory) -> Identity:
         DiskFailed: the disk refused.
     """
     check_new(config)
-    identity = Identity(config.node_id, config.cluster_id, dict(config.members))
+    members = dict(config.members)
+    identity = Identity(config.node_id, config.cluster_id, members, members)
     data.begin()
-    initialise_log(data.raft, voters=sorted(identity.members))
+    initialise_log(data.raft, voters=sorted(members))
     write_identity(data.path, identity)
     data.finished()
-    _log.info("new node", cluster_id=identity.cluster_id, members=format_members(identity.members))
+    _log.info("new node", cluster_id=identity.cluster_id, members=format_members(members))
     return identity
 
 
 def confirm_identity(config: NodeConfig, data: DataDirectory, found: Identity) -> Identity:
-    """Return the identity of a directory that holds a node, with the addresses that the configuration gives.
+    """Return the identity of a directory that holds a node, once it is the one that the configuration means.
+
+    Which members the configuration names is looked at when the store is open: it knows them better.
 
     Raises:
-        InvalidConfiguration: the configuration means another node, another cluster or other members.
-        DiskFailed: the new addresses could not be written.
+        NodeRemoved: it was a member, and is none any more.
+        InvalidConfiguration: the configuration means another node or another cluster.
     """
     data.finished()
     if found.node_id != config.node_id:
@@ -57,14 +65,6 @@ def confirm_identity(config: NodeConfig, data: DataDirectory, found: Identity) -
         raise InvalidConfiguration(
             detail=f"cluster_id: it is {config.cluster_id}, and {data.path} belongs to {found.cluster_id}"
         )
-    if not config.members or dict(config.members) == dict(found.members):
-        return found
-    if set(config.members) != set(found.members):
-        raise InvalidConfiguration(
-            detail=f"members: they are {format_members(config.members)}, "
-            f"and those that {data.path} knows are {format_members(found.members)}"
-        )
-    identity = Identity(found.node_id, found.cluster_id, dict(config.members))
-    write_identity(data.path, identity)
-    _log.info("addresses changed", members=format_members(identity.members))
-    return identity
+    if found.removed:
+        raise NodeRemoved(node_id=found.node_id, cluster_id=found.cluster_id)
+    return found

@@ -24,6 +24,8 @@ class NodeConfig:
     # Empty where the data directory, or a restore, says it.
     members: Mapping[int, str]
     cluster_id: str
+    # Addresses of members of the cluster that a new node is to join; empty: it joins none.
+    join: tuple[str, ...]
     backup_priority: int
     await_restore: bool
     log_format: str
@@ -55,6 +57,11 @@ def _members(key: str, value: object) -> Mapping[int, str]:
     return parse_members(key, value) if value else {}
 
 
+def _join(key: str, value: object) -> tuple[str, ...]:
+    parts = value if isinstance(value, list | tuple) else text(key, value).split(",") if value else ()
+    return tuple(dict.fromkeys(parse_address(key, text(key, part)) for part in parts))
+
+
 def _cluster_id(key: str, value: object) -> str:
     found = text(key, value)
     return parse_cluster_id(key, found) if found else ""
@@ -67,6 +74,7 @@ KEYS = (
     Key("advertise", _address, "", "host:port under which others reach this node. Default: its address in `members`."),
     Key("members", _members, "", "All nodes of a new cluster: 1=host:port,2=host:port,…, this one included."),
     Key("cluster_id", _cluster_id, "", "The id of a new cluster, the same on all its nodes."),
+    Key("join", _join, "", "host:port,… of any members: a new node joins their cluster, once it was added there."),
     Key("backup_priority", whole(-1000, 1000), 0, "Backups prefer the node with the highest."),
     Key("await_restore", boolean, False, "Where the data directory is empty, wait for a snapshot.", flag=True),
     *LOG_KEYS,

@@ -12,8 +12,10 @@ from nodes.bootstrap import bootstrap, check_new, confirm_identity
 from nodes.config import NodeConfig
 from nodes.data_directory import DataDirectory
 from nodes.identity import read_identity
+from nodes.membership.join import check_join, join
 from nodes.restore_mode import await_restore
 from nodes.running import CLIENT_SERVICES, RunningNode
+from quiesce.errors import NodeRemoved
 from quiesce.rpc import open_server
 
 _log = structlog.get_logger("daemon")
@@ -26,22 +28,33 @@ async def run_daemon(config: NodeConfig) -> None:
         InvalidConfiguration, AddressInUse, DirectoryInUse, DirectoryNotEmpty: it cannot start; nothing was written.
         DamagedLog, DamagedStore, DiskFailed: the disk.
         PeersUnreachable: no leader within the time required.
+        NodeRemoved: it is no member any more, or will never be one under this id.
+        NodeIdTaken, WrongCluster: it cannot join the cluster that it was pointed to.
     """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop, stop)
     data = DataDirectory(config.data)
-    if read_identity(config.data) is None:
+    found = read_identity(config.data)
+    if found is None:
         data.check_fillable()
-        if not config.await_restore:
+        if config.join:
+            check_join(config)
+        elif not config.await_restore:
             check_new(config)
+    elif found.removed:
+        raise NodeRemoved(node_id=found.node_id, cluster_id=found.cluster_id)
     # The address before the directory: nothing is to be written where it is taken.
     server = open_server(config.listen)
     server.listen()
     data.lock()
     try:
         identity = read_identity(data.path)
-        if identity is None and config.await_restore:
+        if identity is None and config.join:
+            identity = await join(config, data, stop)
+            if identity is None:
+                return
+        elif identity is None and config.await_restore:
             identity = await await_restore(config, data, server, stop, CLIENT_SERVICES)
             if identity is None:
                 return

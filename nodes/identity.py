@@ -5,23 +5,33 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from nodes.members import parse_members, parse_node_id
 from quiesce.errors import DamagedStore, DiskFailed, InvalidConfiguration
 
 FILE_NAME = "identity.json"
-_FORMAT = 1
+_FORMAT = 2
+# Of clusters whose members could not change: what it says of them is what their configuration said.
+_FORMAT_OF_FIXED_MEMBERS = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A node of a cluster; `members` is address by node id, this node's among them."""
+    """A node of a cluster.
+
+    `members` is address by node id, this node's among them, as it was founded, restored or joined: where to begin while
+    the replicated membership is not there. `configured` is what the configuration named as members when that was last
+    taken in; empty where it never named any. `removed` is for ever.
+    """
 
     node_id: int
     cluster_id: str
     members: Mapping[int, str]
+    configured: Mapping[int, str] = field(default_factory=dict)
+    removed: bool = False
 
 
 def read_identity(directory: Path) -> Identity | None:
@@ -38,18 +48,24 @@ def read_identity(directory: Path) -> Identity | None:
     except (OSError, ValueError) as error:
         raise DamagedStore(path=path, detail=str(error)) from error
     try:
-        if found["format"] != _FORMAT:
-            raise DamagedStore(path=path, detail=f"format {found['format']} is not known to this version")
-        identity = Identity(
-            parse_node_id("node_id", found["node_id"]),
-            str(found["cluster_id"]),
-            parse_members("members", found["members"]),
-        )
-    except (KeyError, TypeError, InvalidConfiguration) as error:
+        identity = _parsed(path, found)
+    except (KeyError, TypeError, AttributeError, InvalidConfiguration) as error:
         raise DamagedStore(path=path, detail=f"{type(error).__name__}: {error}") from error
     if identity.node_id not in identity.members or not identity.cluster_id:
         raise DamagedStore(path=path, detail="it names no cluster, or not this node among the members")
     return identity
+
+
+def _parsed(path: Path, found: Mapping[str, Any]) -> Identity:
+    if found["format"] not in (_FORMAT, _FORMAT_OF_FIXED_MEMBERS):
+        raise DamagedStore(path=path, detail=f"format {found['format']} is not known to this version")
+    members = parse_members("members", found["members"])
+    node_id, cluster_id = parse_node_id("node_id", found["node_id"]), str(found["cluster_id"])
+    if found["format"] == _FORMAT_OF_FIXED_MEMBERS:
+        return Identity(node_id, cluster_id, members, members)
+    return Identity(
+        node_id, cluster_id, members, parse_members("configured", found["configured"]), found["removed"] is True
+    )
 
 
 def write_identity(directory: Path, identity: Identity) -> None:
@@ -64,6 +80,8 @@ def write_identity(directory: Path, identity: Identity) -> None:
         "node_id": identity.node_id,
         "cluster_id": identity.cluster_id,
         "members": {str(node): address for node, address in sorted(identity.members.items())},
+        "configured": {str(node): address for node, address in sorted(identity.configured.items())},
+        "removed": identity.removed,
     }
     try:
         with part.open("wb") as file:

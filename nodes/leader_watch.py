@@ -15,12 +15,12 @@ _SAY_S = 10.0
 _log = structlog.get_logger("leader")
 
 
-async def watch_leader(leader: Callable[[], int], *, members: str, require_within_s: float) -> None:
+async def watch_leader(leader: Callable[[], int], *, members: Callable[[], str], require_within_s: float) -> None:
     """Log every ten seconds that there is no leader; runs until it is cancelled.
 
     Args:
         leader: returns the id of the leader that is known, 0 for none.
-        members: how the log names those who should answer.
+        members: returns how the log names those who should answer.
         require_within_s: give up when none has been seen so many seconds after the start; 0: never.
 
     Raises:
@@ -35,7 +35,7 @@ async def watch_leader(leader: Callable[[], int], *, members: str, require_withi
         seen = seen or current != 0
         if not current and now - said >= _SAY_S:
             said = now
-            _log.warning("no leader: fewer than a majority of the nodes reach each other", members=members)
+            _log.warning("no leader: fewer than a majority of the nodes reach each other", members=members())
         if not seen and require_within_s and now - started >= require_within_s:
-            raise PeersUnreachable(members=members, seconds=f"{require_within_s:g}")
+            raise PeersUnreachable(members=members(), seconds=f"{require_within_s:g}")
         await asyncio.sleep(_LOOK_S)

@@ -12,24 +12,25 @@ import structlog
 
 from nodes.config import NodeConfig
 from nodes.consensus import Consensus, ConsensusOptions
-from nodes.consensus.fatal import end_process
 from nodes.data_directory import DataDirectory
 from nodes.identity import Identity
 from nodes.leader_watch import watch_leader
 from nodes.members import format_members
+from nodes.membership.keeper import MembershipKeeper
 from nodes.proposals import Proposals
 from nodes.rotation.driver import Rotation
 from nodes.rotation.gate import Gate
 from nodes.rotation.log_clock import LogClock
 from nodes.service.calls import Calls
 from nodes.service.databases import DatabasesService
+from nodes.service.members import Members
 from nodes.service.node import NodeService, Parts
 from nodes.service.reads import Reads
 from nodes.service.records import RecordsService
 from nodes.service.snapshots import Snapshots
 from nodes.statemachine import ReplicatedState
 from quiesce import __version__
-from quiesce.errors import NodeRemoved
+from quiesce.errors import NodeRemoved, QuiesceError
 from quiesce.rpc import Server
 from quiesce.v1 import database_pb2_grpc, node_pb2_grpc, peer_pb2_grpc, record_pb2_grpc
 
@@ -56,13 +57,15 @@ class RunningNode:
         self._threads = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read")
         self._state = ReplicatedState(data.path, identity.node_id)
         self._state.on_checkpoint = lambda _, mark: data.note_mark(mark)
+        self._removed: asyncio.Future[NodeRemoved] = asyncio.get_running_loop().create_future()
+        self._keeper = MembershipKeeper(identity, config.members, data.path, self._state)
         self._consensus = Consensus(
             node_id=identity.node_id,
             cluster_id=identity.cluster_id,
-            members=identity.members,
+            members=self._keeper.founders,
             directory=data.raft,
             state=self._state,
-            on_removed=lambda: end_process(NodeRemoved(node_id=identity.node_id, cluster_id=identity.cluster_id)),
+            on_removed=self._on_removed,
             options=ConsensusOptions(
                 tick_ms=config.tick_ms, heartbeat_ticks=config.heartbeat_ticks, election_ticks=config.election_ticks
             ),
@@ -71,14 +74,16 @@ class RunningNode:
         self._calls = Calls(
             node_id=identity.node_id,
             cluster_id=identity.cluster_id,
-            others=", ".join(address for node, address in identity.members.items() if node != identity.node_id),
+            others=lambda: ", ".join(
+                address for node, address in self._consensus.addresses().items() if node != identity.node_id
+            ),
             gate=gate,
             has_leader=lambda: self._consensus.status().leader_id != 0,
             max_requests=config.max_requests,
             max_scans=config.max_scans,
         )
         clock = LogClock(wall_ms, time.monotonic)
-        proposals = Proposals(self._consensus, clock)
+        proposals = self._proposals = Proposals(self._consensus, clock)
         self._snapshots = Snapshots(
             node_id=identity.node_id,
             cluster_id=identity.cluster_id,
@@ -101,7 +106,15 @@ class RunningNode:
             identity=identity,
             address=config.advertise,
             version=__version__,
-            backup_priority=config.backup_priority,
+            members=Members(
+                node_id=identity.node_id,
+                cluster_id=identity.cluster_id,
+                backup_priority=config.backup_priority,
+                consensus=self._consensus,
+                state=self._state,
+                proposals=proposals,
+                rotation=self._rotation,
+            ),
             max_lag_entries=config.max_lag_entries,
             data=data,
             consensus=self._consensus,
@@ -125,6 +138,7 @@ class RunningNode:
         Raises:
             DamagedLog, DamagedStore, DiskFailed: at the start; later such an error ends the process.
             PeersUnreachable: no leader within the time required.
+            NodeRemoved: it is no member any more.
         """
         await self._set_health(False)
         await self._consensus.start()
@@ -134,15 +148,29 @@ class RunningNode:
         try:
             await first_of(
                 stop.wait(),
+                self._removal(),
                 self._rotation.run(),
+                self._keeper.run(self._consensus, self._proposals),
                 watch_leader(
                     lambda: self._consensus.status().leader_id,
-                    members=format_members(self._identity.members),
+                    members=lambda: format_members(self._consensus.addresses()),
                     require_within_s=self._config.require_leader_within,
                 ),
             )
         finally:
             await self._stop()
+
+    def _on_removed(self) -> None:
+        if self._removed.done():
+            return
+        # Before anything else: however this process ends, the next one must know.
+        try:
+            self._removed.set_result(self._keeper.removed())
+        except QuiesceError as error:
+            self._removed.set_exception(error)
+
+    async def _removal(self) -> None:
+        raise await self._removed
 
     async def _stop(self) -> None:
         _log.info("stopping")

@@ -125,5 +125,5 @@ def become_member(
 ) -> None:
     """Give a loaded store its log and, last, its identity: only then it is a node."""
     initialise_log(data.raft, index=manifest.mark.index + INDEX_STEP, term=manifest.mark.term + 1, voters=list(members))
-    write_identity(data.path, Identity(node_id, cluster_id, members))
+    write_identity(data.path, Identity(node_id, cluster_id, members, members))
     data.finished()

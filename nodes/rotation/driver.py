@@ -108,11 +108,18 @@ class Rotation:
 
     def voters(self) -> dict[int, Voter]:
         """Return the voters as this leader sees them, itself included; empty where it does not lead."""
+        return self._seen(learners=False)
+
+    def nodes(self) -> dict[int, Voter]:
+        """Return the voters and learners as this leader sees them; empty where it does not lead."""
+        return self._seen(learners=True)
+
+    def _seen(self, *, learners: bool) -> dict[int, Voter]:
         status = self._consensus.status()
         if status.role != node_pb2.NODE_ROLE_LEADER:
             return {}
-        voters = {node: Voter(peer.match, peer.active) for node, peer in status.peers.items()}
-        return voters | {self._node_id: Voter(status.last_index, True)}
+        seen = {n: Voter(peer.match, peer.active) for n, peer in status.peers.items() if learners or not peer.learner}
+        return seen | {self._node_id: Voter(status.last_index, True)}
 
     async def _watch(self) -> None:
         served: bool | None = None

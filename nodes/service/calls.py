@@ -31,7 +31,7 @@ class Calls:
     Args:
         node_id: this node.
         cluster_id: what a caller's `quiesce-cluster-id` must be, if it sends one.
-        others: addresses of the other members, for those who are turned away.
+        others: returns addresses of the other members, for those who are turned away.
         gate: the serving gate; reads pass it, changes do not (a leader out of rotation must go on writing).
         has_leader: whether this node knows a leader.
         max_requests: calls in flight; beyond, Overloaded.
@@ -43,7 +43,7 @@ class Calls:
         *,
         node_id: int,
         cluster_id: str,
-        others: str,
+        others: Callable[[], str],
         gate: Gate,
         has_leader: Callable[[], bool],
         max_requests: int,
@@ -142,7 +142,7 @@ class Calls:
         if self._gate.state is Serving.CATCHING_UP and not self._has_leader():
             return NoLeader()
         why = "it is catching up" if self._gate.state is Serving.CATCHING_UP else self._gate.why
-        return OutOfRotation(node_id=self._node_id, why=why, others=self._others)
+        return OutOfRotation(node_id=self._node_id, why=why, others=self._others())
 
 
 class ChangeCall:

@@ -7,28 +7,20 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
 
 from nodes.consensus import Consensus
 from nodes.data_directory import DataDirectory
 from nodes.identity import Identity
 from nodes.proposals import Proposals
-from nodes.rotation.admission import Voter, check_drain, check_ttl
+from nodes.rotation.admission import check_drain, check_ttl
 from nodes.rotation.driver import Rotation
 from nodes.rotation.gate import Gate
 from nodes.rotation.succession import choose_successor
 from nodes.service.calls import Calls, Context, time_left
+from nodes.service.members import Members, check_drainable
 from nodes.service.snapshots import Snapshots
 from nodes.statemachine import ReplicatedState
-from quiesce.errors import (
-    ClusterDegraded,
-    InvalidRequest,
-    MembershipChangeRefused,
-    NoLeader,
-    NotAwaitingRestore,
-    NotLeader,
-    UnknownNode,
-)
+from quiesce.errors import ClusterDegraded, InvalidRequest, NotAwaitingRestore, UnknownNode
 from quiesce.rpc import typed_errors
 from quiesce.v1 import node_pb2, node_pb2_grpc
 
@@ -43,7 +35,7 @@ class Parts:
     identity: Identity
     address: str
     version: str
-    backup_priority: int
+    members: Members
     max_lag_entries: int
     data: DataDirectory
     consensus: Consensus
@@ -73,7 +65,7 @@ class NodeService(node_pb2_grpc.NodeServicer):
         return node_pb2.NodeStatus(
             node_id=self._node_id,
             cluster_id=parts.identity.cluster_id,
-            address=parts.address,
+            address=parts.consensus.addresses().get(self._node_id, parts.address),
             role=status.role,
             serving=int(parts.gate.state),  # type: ignore[arg-type]
             term=status.term,
@@ -84,7 +76,7 @@ class NodeService(node_pb2_grpc.NodeServicer):
             log_bytes=status.log_bytes,
             lease=lease,
             log_time_ms=log_time_ms,
-            members=self._members(),
+            members=parts.members.response().members,
             version=parts.version,
             checkpoints=parts.data.checkpoint_epochs(),
             history=[
@@ -97,11 +89,7 @@ class NodeService(node_pb2_grpc.NodeServicer):
     async def Members(self, _request: node_pb2.MembersRequest, context: Context) -> node_pb2.MembersResponse:
         """Tell who belongs to the cluster; the leader also tells how far each is."""
         self._parts.calls.check_cluster(context)
-        return node_pb2.MembersResponse(
-            members=self._members(),
-            leader_id=self._parts.consensus.status().leader_id,
-            cluster_id=self._parts.identity.cluster_id,
-        )
+        return self._parts.members.response()
 
     @typed_errors
     async def TransferLeadership(
@@ -110,7 +98,7 @@ class NodeService(node_pb2_grpc.NodeServicer):
         """Hand leadership to a follower that is in rotation."""
         parts = self._parts
         parts.calls.check_cluster(context)
-        voters, lease = self._voters(), parts.rotation.lease
+        voters, lease = self._parts.members.voters(), parts.rotation.lease
         to = request.to_node_id
         if not to:
             out = [lease.node_id] if lease is not None else []
@@ -125,12 +113,31 @@ class NodeService(node_pb2_grpc.NodeServicer):
         leader = await parts.consensus.transfer_leadership(to, timeout_s=time_left(context))
         return node_pb2.TransferLeadershipResponse(leader_id=leader)
 
-    async def _refuse(self, _request: Any, context: Context) -> Any:
-        self._parts.calls.check_cluster(context)
-        raise MembershipChangeRefused(detail="this version cannot change them yet")
+    @typed_errors
+    async def AddNode(self, request: node_pb2.AddNodeRequest, context: Context) -> node_pb2.MembersResponse:
+        """Add a learner."""
+        with self._parts.calls.change(context) as timeout_s:
+            return await self._parts.members.add(request, timeout_s)
 
-    refuse: Any = typed_errors(_refuse)
-    AddNode = PromoteNode = RemoveNode = ChangeNodeAddress = refuse
+    @typed_errors
+    async def PromoteNode(self, request: node_pb2.PromoteNodeRequest, context: Context) -> node_pb2.MembersResponse:
+        """Give a learner a vote."""
+        with self._parts.calls.change(context) as timeout_s:
+            return await self._parts.members.promote(request.node_id, timeout_s)
+
+    @typed_errors
+    async def RemoveNode(self, request: node_pb2.RemoveNodeRequest, context: Context) -> node_pb2.MembersResponse:
+        """Take a node out for good."""
+        with self._parts.calls.change(context) as timeout_s:
+            return await self._parts.members.remove(request.node_id, timeout_s)
+
+    @typed_errors
+    async def ChangeNodeAddress(
+        self, request: node_pb2.ChangeNodeAddressRequest, context: Context
+    ) -> node_pb2.MembersResponse:
+        """Write down where a node is reached from now on."""
+        with self._parts.calls.change(context) as timeout_s:
+            return await self._parts.members.change_address(request, timeout_s)
 
     @typed_errors
     async def Drain(self, request: node_pb2.DrainRequest, context: Context) -> node_pb2.RotationLease:
@@ -138,6 +145,7 @@ class NodeService(node_pb2_grpc.NodeServicer):
         parts = self._parts
         with parts.calls.change(context) as timeout_s:
             check_ttl(request.ttl_ms)
+            check_drainable(request.node_id, self._parts.state.membership)
             await self._admit(request.node_id, min(timeout_s / 2, _PATIENCE_S))
             return (await parts.proposals.propose(timeout_s=timeout_s, drain=request)).lease
 
@@ -203,7 +211,7 @@ class NodeService(node_pb2_grpc.NodeServicer):
             try:
                 check_drain(
                     node_id,
-                    voters=self._voters(),
+                    voters=self._parts.members.voters(),
                     last_index=self._parts.consensus.status().last_index,
                     max_lag=self._parts.max_lag_entries,
                     lease=lease,
@@ -214,28 +222,3 @@ class NodeService(node_pb2_grpc.NodeServicer):
                 if loop.time() >= deadline:
                     raise
             await asyncio.sleep(_LOOK_S)
-
-    def _voters(self) -> dict[int, Voter]:
-        """Return the voters as this leader sees them.
-
-        Raises:
-            NotLeader, NoLeader: it does not lead.
-        """
-        if voters := self._parts.rotation.voters():
-            return voters
-        leader = self._parts.consensus.status().leader_id
-        if leader in (0, self._node_id):
-            raise NoLeader
-        raise NotLeader(node_id=self._node_id, leader_address=self._parts.identity.members.get(leader, "unknown"))
-
-    def _members(self) -> list[node_pb2.Member]:
-        voters = self._parts.rotation.voters()
-        members = []
-        for node, address in sorted(self._parts.identity.members.items()):
-            member = node_pb2.Member(node_id=node, address=address)
-            if node in voters:
-                member.match_index, member.active = voters[node].match_index, voters[node].active
-            if node == self._node_id:
-                member.backup_priority = self._parts.backup_priority
-            members.append(member)
-        return members

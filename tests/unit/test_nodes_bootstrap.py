@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import structlog
 
@@ -7,7 +9,7 @@ from nodes.consensus.recovery import recover_log
 from nodes.data_directory import DataDirectory
 from nodes.identity import read_identity
 from quiesce.daemon.logs import RateLimit
-from quiesce.errors import DirectoryNotEmpty, InvalidConfiguration
+from quiesce.errors import DirectoryNotEmpty, InvalidConfiguration, NodeRemoved
 
 MEMBERS = "1=a:1,2=b:2,3=c:3"
 
@@ -58,8 +60,6 @@ def test_a_new_node_must_be_told_everything(data, missing):
     [
         ({"node_id": 3}, "node_id"),
         ({"cluster_id": "y"}, "cluster_id"),
-        ({"members": "1=a:1,2=b:2"}, "members"),
-        ({"members": "1=a:1,2=b:2,4=c:3"}, "members"),
     ],
 )
 def test_a_directory_stays_who_it_is(data, change, words):
@@ -69,12 +69,23 @@ def test_a_directory_stays_who_it_is(data, change, words):
     assert read_identity(data.path) == found
 
 
-def test_addresses_may_change_and_need_not_be_said(data):
+def test_what_the_configuration_says_of_the_members_is_for_later(data):
     found = bootstrap(config(data), data)
-    assert confirm_identity(config(data, members=None, cluster_id=None), data, found) == found
-    moved = confirm_identity(config(data, members="1=d:1,2=e:2,3=c:3"), data, found)
-    assert moved.members[1] == "d:1"
-    assert read_identity(data.path) == moved
+    assert found.configured == found.members
+    for members in (None, "1=d:1,2=e:2,3=c:3", "2=b:2"):
+        assert confirm_identity(config(data, members=members, cluster_id=None), data, found) == found
+
+
+def test_a_removed_node_stays_removed(data):
+    found = replace(bootstrap(config(data), data), removed=True)
+    with pytest.raises(NodeRemoved, match="Node 2 was removed"):
+        confirm_identity(config(data), data, found)
+
+
+def test_a_cluster_is_founded_by_seven_at_most(data):
+    many = ",".join(f"{node}=a:{node}" for node in range(1, 9))
+    with pytest.raises(InvalidConfiguration, match="7 voting nodes at most"):
+        bootstrap(config(data, members=many), data)
 
 
 def test_a_line_that_repeats_is_held_back_and_counted():

@@ -62,6 +62,12 @@ def test_a_bad_value_is_refused_by_the_name_of_its_key(key, value):
         node_config({**MINIMAL, key: value})
 
 
+def test_addresses_to_join():
+    assert node_config(MINIMAL).join == ()
+    assert node_config({**MINIMAL, "join": "a:1,[::1]:2,a:1"}).join == ("a:1", "[::1]:2")
+    assert node_config({**MINIMAL, "join": ["a:1", "b:2"]}).join == ("a:1", "b:2")
+
+
 def test_members_as_a_table_and_back():
     members = parse_members("members", {"2": "b:2", "1": "[::1]:1"})
     assert members == {1: "[::1]:1", 2: "b:2"}
@@ -84,9 +90,21 @@ def test_a_file(tmp_path):
 
 def test_identity_round_trip(tmp_path):
     assert read_identity(tmp_path) is None
-    identity = Identity(2, "x", {1: "a:1", 2: "b:2"})
-    write_identity(tmp_path, identity)
-    assert read_identity(tmp_path) == identity
+    members = {1: "a:1", 2: "b:2"}
+    for identity in (
+        Identity(2, "x", members),
+        Identity(2, "x", members, {1: "c:1", 2: "b:2"}),
+        Identity(2, "x", members, members, removed=True),
+    ):
+        write_identity(tmp_path, identity)
+        assert read_identity(tmp_path) == identity
+
+
+def test_an_identity_of_before_members_could_change(tmp_path):
+    old = {"format": 1, "node_id": 1, "cluster_id": "x", "members": {"1": "a:1", "2": "b:2"}}
+    (tmp_path / FILE_NAME).write_text(json.dumps(old))
+    members = {1: "a:1", 2: "b:2"}
+    assert read_identity(tmp_path) == Identity(1, "x", members, members)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +116,8 @@ def test_identity_round_trip(tmp_path):
         json.dumps({"format": 9, "node_id": 1, "cluster_id": "x", "members": {"1": "a:1"}}),
         json.dumps({"format": 1, "node_id": 1, "cluster_id": "x", "members": {"2": "a:1"}}),
         json.dumps({"format": 1, "node_id": 1, "cluster_id": "", "members": {"1": "a:1"}}),
+        json.dumps({"format": 1, "node_id": 1, "cluster_id": "x", "members": ["a:1"]}),
+        json.dumps({"format": 2, "node_id": 1, "cluster_id": "x", "members": {"1": "a:1"}}),
     ],
 )
 def test_a_damaged_identity_is_no_identity(tmp_path, content):

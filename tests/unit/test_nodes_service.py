@@ -109,7 +109,7 @@ def make_calls(*, leader=True, caught_up=True, max_requests=3, max_scans=1):
     calls = Calls(
         node_id=2,
         cluster_id="x",
-        others="a:1, c:3",
+        others=lambda: "a:1, c:3",
         gate=gate,
         has_leader=lambda: leader,
         max_requests=max_requests,

@@ -1,0 +1,44 @@
+"""Whether the leader lets a change of the members begin, by what it sees of the nodes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from nodes.rotation.admission import Voter
+from quiesce.errors import MembershipChangeRefused
+
+# Entries that a new voter may still lack: less than the log grows while the change itself goes through.
+MOST_LAG = 1_000
+
+
+def check_caught_up(node_id: int, learner: Voter | None, last_index: int) -> None:
+    """Check that a learner has what the others have, so that its vote helps at once.
+
+    Raises:
+        MembershipChangeRefused: it does not answer, or lacks too much.
+    """
+    if learner is None or not learner.active:
+        raise MembershipChangeRefused(
+            detail=f"node {node_id} does not answer; it gets its vote when it runs and has caught up"
+        )
+    lag = last_index - learner.match_index
+    if lag > MOST_LAG:
+        raise MembershipChangeRefused(
+            detail=f"node {node_id} has still to get {lag} entries of the log; it gets its vote when it has caught up"
+        )
+
+
+def check_majority(voters_after: Iterable[int], seen: Mapping[int, Voter]) -> None:
+    """Check that of those who will vote, enough answer to go on by themselves.
+
+    Raises:
+        MembershipChangeRefused: the cluster would stand still.
+    """
+    voters = sorted(voters_after)
+    silent = [node for node in voters if node not in seen or not seen[node].active]
+    needed = len(voters) // 2 + 1
+    if len(voters) - len(silent) < needed:
+        raise MembershipChangeRefused(
+            detail=f"of the {len(voters)} nodes that would vote, {', '.join(map(str, silent))} do not answer, and "
+            f"{needed} are needed to go on; bring them back first, or remove a node that does not answer"
+        )
