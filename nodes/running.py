@@ -82,7 +82,7 @@ class RunningNode:
             max_requests=config.max_requests,
             max_scans=config.max_scans,
         )
-        clock = LogClock(wall_ms, time.monotonic)
+        clock = LogClock(self._consensus.agreed_ms, time.monotonic)
         proposals = self._proposals = Proposals(self._consensus, clock)
         self._snapshots = Snapshots(
             node_id=identity.node_id,

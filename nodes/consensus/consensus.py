@@ -82,6 +82,8 @@ class Consensus:
             most_bytes=self._options.peer_outbox_bytes,
             on_lost=self._lost,
             on_refused=self._refused,
+            clock_ms=self._options.clock_ms,
+            monotonic=self._options.monotonic,
         )
         self._departure = Departure(
             others=lambda: self._peers.voters - {node_id},
@@ -232,7 +234,7 @@ class Consensus:
             raise Overloaded(node_id=self._node_id, waiting=waiting, retry_ms=_RETRY_MS)
         command.proposal_id = self._proposals.next_id()
         if not command.time_ms:
-            command.time_ms = options.clock_ms()
+            command.time_ms = self.agreed_ms()
         data = command.SerializeToString()
         if len(data) > _COMMAND_BYTES:
             raise BatchTooLarge(size=len(data), unit="bytes", limit=_COMMAND_BYTES)
@@ -335,6 +337,10 @@ class Consensus:
             learners=seen.learners,
             peers=peers,
         )
+
+    def agreed_ms(self) -> int:
+        """Return the latest time that the clocks of a majority of the voters have reached; 0 where it is not known."""
+        return self._peers.agreed_ms()
 
     def set_priority(self, priority: int) -> None:
         """Set the election priority: nodes refuse their vote to one of a lower priority with an equal log."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from nodes.consensus.peer_clocks import PeerClocks
 from nodes.consensus.transport import PeerLink
 from quiesce.v1.peer_pb2 import Membership
 
@@ -33,6 +34,8 @@ class Peers:
         most_bytes: int,
         on_lost: Callable[[int], None],
         on_refused: Callable[[int], None],
+        clock_ms: Callable[[], int],
+        monotonic: Callable[[], float],
     ) -> None:
         self._node_id = node_id
         self._cluster_id = cluster_id
@@ -41,6 +44,8 @@ class Peers:
         self._most_bytes = most_bytes
         self._on_lost = on_lost
         self._on_refused = on_refused
+        self._clock_ms = clock_ms
+        self._clocks = PeerClocks(monotonic)
         self._links: dict[int, PeerLink] = {}
         self._strangers: list[int] = []
         self._running = False
@@ -95,12 +100,18 @@ class Peers:
                 self._close(node)
         self._open_missing()
 
-    def heard_from(self, node: int, address: str) -> None:
+    def agreed_ms(self) -> int:
+        """Return the latest time that the clocks of a majority of the voters have reached; 0 where it is not known."""
+        return self._clocks.agreed_ms(self.voters, self._node_id, self._clock_ms())
+
+    def heard_from(self, node: int, address: str, clock_ms: int = 0) -> None:
         """Take the news that a node which was not removed sends, and says that it is at `address`.
 
         It is answered there if it is not known as a member, and also if it cannot be reached where the membership says:
         this node may be the one that is behind.
         """
+        if node in self.voters:
+            self._clocks.heard(node, clock_ms)
         if not address or node == self._node_id:
             return
         link = self._links.get(node)
@@ -131,6 +142,7 @@ class Peers:
             cluster_id=self._cluster_id,
             own_address=self._own_address,
             most_bytes=self._most_bytes,
+            clock_ms=self._clock_ms,
             on_lost=self._on_lost,
             on_refused=self._on_refused,
         )

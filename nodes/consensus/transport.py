@@ -39,6 +39,7 @@ class PeerLink:
         cluster_id: str,
         own_address: str,
         most_bytes: int,
+        clock_ms: Callable[[], int],
         on_lost: Callable[[int], None],
         on_refused: Callable[[int], None],
     ) -> None:
@@ -50,6 +51,7 @@ class PeerLink:
         self._own_address = own_address
         self._cluster_id = cluster_id
         self._most_bytes = most_bytes
+        self._clock_ms = clock_ms
         self._on_lost = on_lost
         self._on_refused = on_refused
         self._probe = False
@@ -152,5 +154,6 @@ class PeerLink:
             cluster_id=self._cluster_id,
             from_node_id=self._node_id,
             from_address=self._own_address,
+            clock_ms=self._clock_ms(),
             messages=messages,
         )

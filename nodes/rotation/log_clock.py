@@ -1,7 +1,8 @@
-"""The clock a proposer puts into commands: it follows the wall clock and never stands still or goes back.
+"""The clock a proposer puts into commands: it follows the clocks of a majority and never stands still or goes back.
 
-A lease ends in log time. Were the proposer's wall clock set back an hour, log time would stand still for that hour and
-a dead owner's lease with it; so time goes on from the greatest that was seen, at the pace of the monotonic clock.
+A lease ends in log time. Were those clocks set back an hour, log time would stand still for that hour and a dead
+owner's lease with it; so time goes on from the greatest that was seen, at the pace of the monotonic clock.
+docs/decisions/0013-log-time.md.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ class LogClock:
     """Unix milliseconds for commands.
 
     Args:
-        wall_ms: Unix milliseconds.
+        agreed_ms: Unix milliseconds that the clocks of a majority have reached; 0 where that is not known.
         monotonic: seconds.
     """
 
-    def __init__(self, wall_ms: Callable[[], int], monotonic: Callable[[], float]) -> None:
-        self._wall_ms = wall_ms
+    def __init__(self, agreed_ms: Callable[[], int], monotonic: Callable[[], float]) -> None:
+        self._agreed_ms = agreed_ms
         self._monotonic = monotonic
         self._seen_ms = 0
         self._seen_at = monotonic()
@@ -30,7 +31,7 @@ class LogClock:
 
     def now_ms(self) -> int:
         """Return the time for a command that is proposed now."""
-        self.observe(self._wall_ms())
+        self.observe(self._agreed_ms())
         return self._now()
 
     def _now(self) -> int:

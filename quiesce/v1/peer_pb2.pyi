@@ -29,10 +29,13 @@ class RaftBatch(_message.Message):
     FROM_NODE_ID_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
     FROM_ADDRESS_FIELD_NUMBER: _builtins.int
+    CLOCK_MS_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
     from_node_id: _builtins.int
     from_address: _builtins.str
     """Where the sender is reached: the receiver may not have applied its addition yet, and must answer it."""
+    clock_ms: _builtins.int
+    """The sender's clock, Unix milliseconds: the log's time goes by the clocks of a majority. 0: not said."""
     @_builtins.property
     def messages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Each an eraftpb.Message of raft-rs, encoded."""
@@ -44,10 +47,11 @@ class RaftBatch(_message.Message):
         from_node_id: _builtins.int = ...,
         messages: _abc.Iterable[_builtins.bytes] | None = ...,
         from_address: _builtins.str = ...,
+        clock_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "from_address", b"from_address", "from_node_id", b"from_node_id", "messages", b"messages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_ms", b"clock_ms", "cluster_id", b"cluster_id", "from_address", b"from_address", "from_node_id", b"from_node_id", "messages", b"messages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -251,7 +255,7 @@ class Command(_message.Message):
     proposal_id: _builtins.int
     """Chosen by the proposer to find the waiting caller; means nothing to the state."""
     time_ms: _builtins.int
-    """The proposer's clock, Unix milliseconds. The log's time is the greatest so far."""
+    """The cluster's clock as the proposer sees it, Unix milliseconds. The log's time is the greatest so far."""
     @_builtins.property
     def open_session(self) -> _record_pb2.OpenSessionRequest: ...
     @_builtins.property

@@ -73,3 +73,7 @@ def test_the_log_clock_goes_on_when_the_wall_clock_is_set_back():
     assert clock.now_ms() == 51_000
     wall[0] = 60_000
     assert clock.now_ms() == 60_000
+    # A majority is not heard: it goes on all the same.
+    wall[0] = 0
+    steady[0] += 1
+    assert clock.now_ms() == 61_000
