@@ -79,7 +79,9 @@ async def survey(nodes: Nodes) -> Survey:
     answers = await nodes.statuses()
     statuses = {member.node_id: answer for member, answer in answers}
     leader = leader_of(answers)
-    replicas = tuple(_replica(member, statuses.get(member.node_id), leader) for member in leader.members)
+    # A learner is never taken out of rotation, and may lag as far as it likes.
+    voters = [member for member in leader.members if not member.learner]
+    replicas = tuple(_replica(member, statuses.get(member.node_id), leader) for member in voters)
     return Survey(leader.cluster_id, leader.node_id, replicas, held(leader))
 
 

@@ -62,7 +62,7 @@ class RunningNode:
         self._consensus = Consensus(
             node_id=identity.node_id,
             cluster_id=identity.cluster_id,
-            members=self._keeper.founders,
+            members=self._keeper.founders | {identity.node_id: self._keeper.own_address(config.advertise)},
             directory=data.raft,
             state=self._state,
             on_removed=self._on_removed,

@@ -248,6 +248,10 @@ class Consensus:
         finally:
             self._proposals.remove(command.proposal_id, len(data))
 
+    def hear_of(self, node: int, address: str) -> None:
+        """Take in that a node may be at `address`: it is tried there where the membership's address fails."""
+        self._peers.heard_from(node, address)
+
     def addresses(self) -> Mapping[int, str]:
         """Return where each member is reached, as far as this node knows."""
         return dict(self._peers.addresses)

@@ -21,6 +21,11 @@ def check_caught_up(node_id: int, learner: Voter | None, last_index: int) -> Non
         raise MembershipChangeRefused(
             detail=f"node {node_id} does not answer; it gets its vote when it runs and has caught up"
         )
+    if not learner.match_index:
+        # However short the log is: what the node lacks may be all that is in the store.
+        raise MembershipChangeRefused(
+            detail=f"node {node_id} has still to get a copy of the store; it gets its vote when it has caught up"
+        )
     lag = last_index - learner.match_index
     if lag > MOST_LAG:
         raise MembershipChangeRefused(

@@ -52,7 +52,7 @@ class MembershipKeeper:
             # A crash came between applying the removal and writing it down.
             raise self.removed()
         self.founders = addresses.founders(identity, configured) if held is None else dict(identity.members)
-        # To be used in place of what is replicated.
+        # What the cluster has still to write down.
         self.told = {} if held is None else addresses.news(identity, configured, held)
         if held is not None and (strange := addresses.strangers(configured, held)):
             _log.warning(
@@ -60,6 +60,20 @@ class MembershipKeeper:
             )
         if self.told:
             _log.info("new addresses", members=format_members(self.told))
+
+    def own_address(self, advertise: str) -> str:
+        """Return where this node says that it is, whatever the others know."""
+        me = self._identity.node_id
+        known = {node.node_id: node.address for node in self._at_start.nodes} if self._at_start is not None else {}
+        if self._configured:
+            return self.told.get(me) or known.get(me) or advertise
+        if known.get(me, advertise) != advertise:
+            _log.warning(
+                f"the cluster reaches this node elsewhere; if it moved: quiesce nodes address {me}={advertise}",
+                advertise=advertise,
+                address=known[me],
+            )
+        return advertise
 
     def removed(self) -> NodeRemoved:
         """Write down, for every later start, that this node is no member any more; return the error to end with.
@@ -84,6 +98,8 @@ class MembershipKeeper:
         if self._at_start is None:
             self._at_start = held
             self.told = addresses.news(self._identity, self._configured, held)
+        for node, address in self.told.items():
+            consensus.hear_of(node, address)
         while self.told:
             if _leads(consensus):
                 await self._tried(partial(self._propose, proposals))

@@ -154,7 +154,8 @@ class Members:
         outcome: Outcome = await self._consensus.change_membership(change, timeout_s=timeout_s)
         if outcome.HasField("failure"):
             raise errors.from_reason(outcome.failure.reason, dict(outcome.failure.fields))
-        _log.info("members changed", change=str(change).strip())
+        kind = str(change.WhichOneof("change"))
+        _log.info("members changed", change=kind, of=change.add.node_id or change.promote or change.remove)
         return self.response()
 
     async def _hand_over(self, timeout_s: float) -> None:
@@ -162,7 +163,8 @@ class Members:
 
         Raises:
             NotLeader: it did.
-            MembershipChangeRefused: nobody took it.
+            MembershipChangeRefused: nobody can take it.
+            DeadlineExceeded: nobody took it in time; it may be asked again.
         """
         lease = self._rotation.lease
         voters = self._rotation.voters()
@@ -171,12 +173,7 @@ class Members:
         successor = successor or choose_successor(voters, leader=self._node_id)
         if successor is None:
             raise MembershipChangeRefused(detail=f"node {self._node_id} leads, and nobody else can")
-        try:
-            leader = await self._consensus.transfer_leadership(successor, timeout_s=timeout_s / 2)
-        except errors.DeadlineExceeded as error:
-            raise MembershipChangeRefused(
-                detail=f"node {self._node_id} leads, and node {successor} did not take over: {error}"
-            ) from error
+        leader = await self._consensus.transfer_leadership(successor, timeout_s=timeout_s)
         raise NotLeader(node_id=self._node_id, leader_address=self._consensus.addresses().get(leader, "unknown"))
 
     async def _patiently(self, check: Callable[[], None], timeout_s: float) -> None:

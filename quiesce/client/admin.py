@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from quiesce.client import direct
 from quiesce.client.attempts import Effect
 from quiesce.client.calls import Calls
+from quiesce.client.connections import Connection
 from quiesce.client.routing import To
 from quiesce.errors import QuiesceError, UnknownNode
 from quiesce.v1 import node_pb2
@@ -23,6 +25,11 @@ from quiesce.v1.node_pb2 import (
     TakeSnapshotRequest,
 )
 
+if TYPE_CHECKING:
+    from grpc.aio import UnaryUnaryMultiCallable
+
+Request = TypeVar("Request")
+
 # A worker says how far it is every second or so; one that has been silent for longer is taken for dead.
 STREAM_IDLE_S = 60.0
 
@@ -36,7 +43,62 @@ class Admin:
     async def members(self) -> MembersResponse:
         """Return the members, the leader's id (0: none) and the cluster's id."""
         attempts = self._calls.attempts("asking for the members", Effect.NONE)
-        return await self._calls.unary(lambda node: node.node.Members, node_pb2.MembersRequest(), attempts)
+        answer = await self._calls.unary(lambda node: node.node.Members, node_pb2.MembersRequest(), attempts)
+        self._calls.discovery.take(answer)
+        return answer
+
+    async def add_node(self, node_id: int, address: str) -> MembersResponse:
+        """Add a node, to be started with `--join`; it gets the log, and no vote before it is promoted.
+
+        Raises:
+            NodeIdTaken, InvalidRequest, MembershipChangeRefused: it cannot be.
+            OutcomeUnknown: the answer was lost; asked again, it is added or found to be there.
+        """
+        request = node_pb2.AddNodeRequest(node_id=node_id, address=address)
+        return await self._change("adding the node", lambda node: node.node.AddNode, request)
+
+    async def promote_node(self, node_id: int) -> MembersResponse:
+        """Give a node that was added a vote, once it has caught up; one that votes already goes on so.
+
+        Raises:
+            UnknownNode: it is no member.
+            MembershipChangeRefused: it has not caught up, or there would be too many votes.
+            OutcomeUnknown: the answer was lost; ask again.
+        """
+        request = node_pb2.PromoteNodeRequest(node_id=node_id)
+        return await self._change("promoting the node", lambda node: node.node.PromoteNode, request)
+
+    async def remove_node(self, node_id: int) -> MembersResponse:
+        """Take a node out for good; one that was taken out stays so. The leader hands leadership on before it goes.
+
+        Raises:
+            UnknownNode: it never was a member.
+            MembershipChangeRefused: those that would remain are not enough to go on.
+            OutcomeUnknown: the answer was lost; ask again.
+        """
+        request = node_pb2.RemoveNodeRequest(node_id=node_id)
+        return await self._change("removing the node", lambda node: node.node.RemoveNode, request)
+
+    async def change_node_address(self, node_id: int, address: str) -> MembersResponse:
+        """Say where a node is reached from now on.
+
+        Raises:
+            UnknownNode, InvalidRequest, MembershipChangeRefused: it cannot be.
+            OutcomeUnknown: the answer was lost; ask again.
+        """
+        request = node_pb2.ChangeNodeAddressRequest(node_id=node_id, address=address)
+        return await self._change("changing the address", lambda node: node.node.ChangeNodeAddress, request)
+
+    async def _change(
+        self,
+        operation: str,
+        select: Callable[[Connection], UnaryUnaryMultiCallable[Request, MembersResponse]],
+        request: Request,
+    ) -> MembersResponse:
+        attempts = self._calls.attempts(operation, Effect.SAME)
+        answer = await self._calls.unary(select, request, attempts, to=To.LEADER)
+        self._calls.discovery.take(answer)
+        return answer
 
     async def status(self, node: int | str, *, timeout_s: float | None = None) -> NodeStatus:
         """Return the state of one node, named by its id, or by an address, which may be of any cluster.

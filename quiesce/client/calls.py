@@ -55,6 +55,7 @@ class Calls:
     ) -> Answer:
         """Call until there is an answer, a lasting error, or no time."""
         await self.discovery.ready(attempts)
+        self.discovery.keep_up()
         while True:
             address = await self._next(to, attempts)
             limit_s = attempts.start(time.monotonic())
@@ -86,6 +87,7 @@ class Calls:
         The time of the call counts until the first answer, and again from each answer to the next.
         """
         await self.discovery.ready(attempts)
+        self.discovery.keep_up()
         while True:
             address = await self._next(to, attempts)
             answers = direct.read(
@@ -128,5 +130,7 @@ class Calls:
         again = attempts.learn(self.routing, address, error, now_s)
         if self.routing.blocked(now_s):
             self.discovery.watch()
+        if self.routing.doubtful:
+            self.discovery.keep_up()
         if not again:
             raise attempts.verdict(error)

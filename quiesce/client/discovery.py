@@ -10,7 +10,7 @@ from quiesce.client import direct
 from quiesce.client.attempts import Attempts, ambiguous
 from quiesce.client.connections import Connections
 from quiesce.client.direct import Metadata
-from quiesce.client.routing import Failed, MembersSeen, NotServing, Routing
+from quiesce.client.routing import Failed, MembersSeen, NotServing, Routing, To
 from quiesce.errors import QuiesceError, Unavailable, WrongCluster
 from quiesce.v1 import node_pb2
 
@@ -18,6 +18,8 @@ PROBE_TIMEOUT_S = 1.0
 # Seconds between probes: a node that is back is soon used again, and many clients do not wear down one that is not.
 FIRST_PROBE_S = 0.2
 LAST_PROBE_S = 2.0
+# A client that makes calls asks at least so often who the members are.
+REFRESH_S = 5.0
 CLUSTER_KEY = "quiesce-cluster-id"
 
 
@@ -31,6 +33,7 @@ class Discovery:
         self._seeds = list(routing.seeds)
         self._asking: asyncio.Task[QuiesceError | None] | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._seen_s = 0.0
         self.cluster_id: str | None = None
         # Sent with every call, so that a node of another cluster at the same address refuses it.
         self.metadata: Metadata = ()
@@ -57,6 +60,19 @@ class Discovery:
             attempts.last = error
             await attempts.pause()
 
+    def keep_up(self) -> None:
+        """Ask for the members in the background, where they may have changed since they were last seen.
+
+        Nodes come and go: a client that is used now and then must not find all that it knows gone.
+        """
+        overdue = time.monotonic() - self._seen_s >= REFRESH_S
+        if not (overdue or self._routing.doubtful) or (self._asking is not None and not self._asking.done()):
+            return
+        # Also where nobody answers: the next call need not try again at once.
+        self._seen_s = time.monotonic()
+        addresses = self._somebody() if overdue else self._everybody()
+        self._asking = asyncio.create_task(self._discover(addresses))
+
     def watch(self) -> None:
         """Begin to probe the nodes that failed, until none is left."""
         if self._watching is None or self._watching.done():
@@ -76,7 +92,7 @@ class Discovery:
         try:
             for answer in asyncio.as_completed(asked):
                 try:
-                    self._take(await answer)
+                    self.take(await answer)
                 except QuiesceError as error:
                     errors.append(error)
                 else:
@@ -105,14 +121,20 @@ class Discovery:
             metadata=self.metadata,
         )
 
-    def _take(self, seen: node_pb2.MembersResponse) -> None:
+    def take(self, seen: node_pb2.MembersResponse) -> None:
+        """Take in what a node says of the members.
+
+        Raises:
+            WrongCluster: it is of another cluster.
+        """
         if self.cluster_id is None:
             self.cluster_id = seen.cluster_id
             self.metadata = ((CLUSTER_KEY, seen.cluster_id),)
         elif seen.cluster_id != self.cluster_id:
             raise WrongCluster(actual=seen.cluster_id, expected=self.cluster_id)
         members = tuple((member.node_id, member.address) for member in seen.members)
-        self._routing.step(MembersSeen(members, seen.leader_id), time.monotonic())
+        self._seen_s = time.monotonic()
+        self._routing.step(MembersSeen(members, seen.leader_id, frozenset(seen.removed_node_ids)), self._seen_s)
 
     async def _watch(self) -> None:
         pause_s, before = FIRST_PROBE_S, frozenset[str]()
@@ -121,8 +143,15 @@ class Discovery:
             before = blocked
             await asyncio.sleep(pause_s * self._random.uniform(0.75, 1.25))
             await asyncio.gather(*map(self._probe, blocked))
-            if not self._routing.leader:
-                await self._discover([*self._routing.addresses, *self._seeds])
+            # What does not answer may have been removed.
+            await self._discover(self._somebody() if self._routing.leader else self._everybody())
+
+    def _somebody(self) -> list[str]:
+        address = self._routing.choose(To.SERVING, time.monotonic())
+        return [address] if address else []
+
+    def _everybody(self) -> list[str]:
+        return [*self._routing.addresses, *self._seeds]
 
     async def _probe(self, address: str) -> None:
         try:

@@ -29,10 +29,11 @@ class To(Enum):
 
 @dataclass(frozen=True, slots=True)
 class MembersSeen:
-    """Some node named the members, by id, and the leader's id, 0 if it knows of none."""
+    """Some node named the members, by id, the leader's id, 0 if it knows of none, and the ids that were removed."""
 
     members: tuple[tuple[int, str], ...]
     leader_id: int
+    removed: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,10 @@ class Routing:
     seeds: Sequence[str]
     random: Random
     leader: str = ""
+    # Something that was said does not fit the members that are known: somebody should ask for them.
+    doubtful: bool = False
+    # Ids are never used again, so this only grows; whoever knows less of it is behind.
+    _removed: frozenset[int] = frozenset()
     _peers: dict[str, _Peer] = field(default_factory=dict)
     _addresses: dict[int, str] = field(default_factory=dict)
     _turn: int = 0
@@ -110,8 +115,10 @@ class Routing:
     def step(self, event: Event, now_s: float) -> None:
         """Take in what happened."""
         match event:
-            case MembersSeen(members, leader_id):
-                self._see_members(members, leader_id)
+            case MembersSeen(members, leader_id, removed):
+                if removed >= self._removed:
+                    self._removed = removed
+                    self._see_members(members, leader_id)
             case Answered(address):
                 if peer := self._peers.get(address):
                     peer.failed_until = 0.0
@@ -153,10 +160,14 @@ class Routing:
         if addresses:
             self._addresses = addresses
             self._peers = {address: self._peers.get(address) or _Peer() for address in addresses.values()}
+            self.doubtful = False
         self.leader = self._addresses.get(leader_id, "")
 
     def _follow(self, address: str, leader: str) -> None:
         if leader != address and leader in self._peers:
             self.leader = leader
-        elif self.leader == address:
+            return
+        # It may have joined since; only the members themselves are believed.
+        self.doubtful = self.doubtful or bool(leader)
+        if self.leader == address:
             self.leader = ""

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from quiesce import BlockingBackups, Client
-from quiesce.errors import QuiesceError
+from quiesce.errors import MembershipChangeRefused, QuiesceError
 from quiesce.v1 import node_pb2
 from tests.scenarios.daemon import Daemon, until
 
@@ -40,22 +40,28 @@ def free_port_range(count: int) -> int:
 
 
 class Cluster:
-    """`size` nodes and a coordinator; a context manager that starts them, waits until they serve, and ends them."""
+    """`size` nodes and a coordinator; a context manager that starts them, waits until they serve, and ends them.
+
+    `spare` is how many nodes may join later.
+    """
 
     def __init__(
         self,
         directory: Path,
         *,
         size: int = 3,
+        spare: int = 0,
         await_restore: bool = False,
         node_options: Mapping[str, str] | None = None,
         coordinator_options: Mapping[str, str] | None = None,
     ) -> None:
-        ports = free_ports(size + 1)
+        ports = free_ports(size + 1 + spare)
         self.directory = directory
         self.repository = directory / "repository"
         self.repository.mkdir(parents=True, exist_ok=True)
         self.await_restore = await_restore
+        self._node_options = dict(node_options or {})
+        self._spare = {node: f"127.0.0.1:{ports[node]}" for node in range(size + 1, size + spare + 1)}
         self.members = {node: f"127.0.0.1:{ports[node]}" for node in range(1, size + 1)}
         self.coordinator_address = f"127.0.0.1:{ports[0]}"
         identity = {} if await_restore else {"cluster-id": uuid.uuid4().hex, "members": self._members_text()}
@@ -113,6 +119,42 @@ class Cluster:
                 daemon.start()
         if not self.await_restore:
             self.wait_until_serving()
+
+    def joiner(self, node: int, *, address: str | None = None, join: str | None = None) -> Daemon:
+        """Return a further node, not started, that joins this cluster; it may be that its id is not added yet."""
+        self.members[node] = address or self._spare[node]
+        options = {"node-id": str(node), "data": str(self.data(node)), "listen": self.members[node]}
+        options["join"] = join or self.addresses
+        self.nodes[node] = Daemon(
+            ["node", *_flags({**options, **self._node_options})], self.directory / f"node-{node}.log"
+        )
+        return self.nodes[node]
+
+    def grow(self, node: int, client: Client) -> None:
+        """Add a further node, start it, and give it its vote as soon as it may have it."""
+        daemon = self.joiner(node)
+        client.admin.add_node(node, self.members[node])
+        daemon.start()
+        self.promote(node, client)
+
+    def promote(self, node: int, client: Client, timeout_s: float = 60) -> None:
+        """Give a learner its vote as soon as it may have it."""
+
+        def promoted() -> bool:
+            self.check_alive()
+            with contextlib.suppress(MembershipChangeRefused):
+                client.admin.promote_node(node)
+                return True
+            return False
+
+        until(promoted, timeout_s, f"node {node} has caught up")
+
+    def shrink(self, node: int, client: Client) -> int:
+        """Remove a node that runs, and return the code with which it ended."""
+        client.admin.remove_node(node)
+        code = self.nodes.pop(node).wait(60)
+        self.members.pop(node)
+        return code
 
     def stop(self) -> None:
         """Ask everything to end, the coordinator first, the nodes at once."""

@@ -77,6 +77,26 @@ def test_two_that_name_each_other_are_not_asked_for_ever(routing: Routing) -> No
 def test_a_leader_that_is_no_member_is_not_believed(routing: Routing) -> None:
     routing.step(NotTheLeader(A, "elsewhere:1"), 0.0)
     assert chosen(routing, To.LEADER) == {A, B, C}
+    # But it may have joined since, so the members are to be asked for.
+    assert routing.doubtful
+    routing.step(MembersSeen((*MEMBERS, (4, "elsewhere:1")), 4), 0.0)
+    assert not routing.doubtful
+    assert chosen(routing, To.LEADER) == {"elsewhere:1"}
+
+
+def test_a_refusal_without_a_name_says_nothing_of_the_members(routing: Routing) -> None:
+    routing.step(NotTheLeader(A, ""), 0.0)
+    routing.step(NotTheLeader(B, C), 0.0)
+    assert not routing.doubtful
+
+
+def test_who_knows_less_of_the_removed_is_behind_and_not_believed(routing: Routing) -> None:
+    now = ((2, B), (4, "d:1"))
+    routing.step(MembersSeen(now, 4, frozenset({1, 3})), 0.0)
+    for behind in (frozenset({1}), frozenset[int]()):
+        routing.step(MembersSeen(MEMBERS, 1, behind), 0.0)
+        assert routing.members == dict(now)
+        assert chosen(routing, To.LEADER) == {"d:1"}
 
 
 @pytest.mark.parametrize("event", [Failed(B), NotServing(B)])

@@ -11,6 +11,8 @@ def test_a_vote_only_for_who_has_caught_up() -> None:
     check_caught_up(4, Voter(5_000 - MOST_LAG, True), 5_000)
     with pytest.raises(MembershipChangeRefused, match=f"{MOST_LAG + 1} entries"):
         check_caught_up(4, Voter(4_999 - MOST_LAG, True), 5_000)
+    with pytest.raises(MembershipChangeRefused, match="a copy of the store"):
+        check_caught_up(4, Voter(0, True), 7)
     for silent in (None, Voter(5_000, False)):
         with pytest.raises(MembershipChangeRefused, match="does not answer"):
             check_caught_up(4, silent, 5_000)

@@ -26,6 +26,7 @@ class Node:
         self.index = 0
         self.refusals = []
         self.proposed = []
+        self.heard = {}
         self.apply(*commands)
         if read_identity(directory) is None:
             write_identity(directory, Identity(2, "x", MEMBERS, MEMBERS))
@@ -47,6 +48,9 @@ class Node:
 
     def addresses(self):
         return {}
+
+    def hear_of(self, node_id, address):
+        self.heard[node_id] = address
 
     def keeper(self, configured=MEMBERS):
         return MembershipKeeper(read_identity(self.directory), configured, self.directory, self.state)
@@ -100,6 +104,7 @@ def test_new_addresses_are_used_and_written_down_once(tmp_path):
     node.run(again, lambda: read_identity(tmp_path).configured == moved)
     assert node.shown() == moved
     assert again.told == {}
+    assert node.heard == {1: "m:1"}
     # Somebody changes it by hand; the configuration, which still says the same, does not change it back.
     node.apply(readdress({1: "hand:1"}))
     assert node.keeper(moved).told == {}
@@ -112,6 +117,17 @@ def test_a_configuration_as_ever_changes_nothing(tmp_path):
     looks = iter(range(20))
     node.run(found, lambda: next(looks) == 19)
     assert node.proposed == []
+
+
+def test_what_it_says_of_its_own_address(tmp_path):
+    node = Node(tmp_path)
+    assert node.keeper().own_address("n:2") == "n:2"
+    node.apply(adopt(1, 2, 3), readdress({2: "hand:2"}))
+    # A configuration that was not brought up to date is no news; one that is goes before.
+    assert node.keeper().own_address("n:2") == "hand:2"
+    assert node.keeper({**MEMBERS, 2: "m:2"}).own_address("m:2") == "m:2"
+    # One that joined has no other word for where it is.
+    assert node.keeper({}).own_address("moved:2") == "moved:2"
 
 
 def test_a_removal_is_written_down_and_stays(tmp_path):
