@@ -13,10 +13,11 @@ from typing import cast
 import structlog
 
 from nodes.consensus.applier import Applier, Outcomes
+from nodes.consensus.checkpoint_receiver import CheckpointReceiver
 from nodes.consensus.departure import Departure
 from nodes.consensus.driver import Driver
 from nodes.consensus.effects import LoopEffects, WaitingProposals
-from nodes.consensus.interface import ConsensusStatus, PeerProgress, StateMachine
+from nodes.consensus.interface import ConsensusStatus, StateMachine
 from nodes.consensus.membership import MembershipProposal, kind_and_node
 from nodes.consensus.options import MEBIBYTE, ConsensusOptions
 from nodes.consensus.peers import Peers
@@ -26,6 +27,7 @@ from nodes.consensus.replica import Replica
 from nodes.consensus.servicer import PeerService
 from nodes.consensus.snapshots import SnapshotSender
 from nodes.consensus.starting import recover
+from nodes.consensus.visible import visible
 from quiesce.errors import (
     BatchTooLarge,
     DeadlineExceeded,
@@ -106,9 +108,15 @@ class Consensus:
             node_id=node_id,
             cluster_id=cluster_id,
             peers=self._peers,
-            directory=directory / "incoming",
             driver=self._driver,
-            install=self._install,
+            checkpoints=CheckpointReceiver(
+                node_id=node_id,
+                directory=directory / "incoming",
+                leader=lambda: self._replica.status.leader,
+                reserve=lambda: max(0, self._options.most_log_bytes - self._replica.log.size),
+                install=self._install,
+                options=self._options,
+            ),
             options=self._options,
         )
         self._started = False
@@ -142,6 +150,7 @@ class Consensus:
         if (membership := self._state.membership) is not None:
             self._follow(membership)
         self._peers.start()
+        self._servicer.checkpoints.start()
         self._servicer.running = True
 
     def _recover(self) -> None:
@@ -318,29 +327,7 @@ class Consensus:
         """Return what can be seen; numbers are as old as a tick."""
         if not self._started:
             return ConsensusStatus()
-        replica = self._replica
-        seen, heard, now = replica.status, replica.heard, replica.ticks
-        peers = {
-            node: PeerProgress(
-                match=match,
-                active=node == self._node_id or (node in heard and now - heard[node] <= self._options.election_ticks),
-                learner=node in seen.learners,
-            )
-            for node, match, _, _ in seen.progress
-        }
-        return ConsensusStatus(
-            role=cast("NodeRole.ValueType", seen.role),
-            term=seen.term,
-            leader_id=0 if seen.leader in self._peers.removed else seen.leader,
-            commit_index=seen.commit,
-            applied_index=self._applier.applied,
-            first_index=seen.first_index,
-            last_index=seen.last_index,
-            log_bytes=replica.log.size,
-            voters=seen.voters,
-            learners=seen.learners,
-            peers=peers,
-        )
+        return visible(self._replica, applied=self._applier.applied, removed=self._peers.removed)
 
     def agreed_ms(self) -> int:
         """Return the latest time that the clocks of a majority of the voters have reached; 0 where it is not known."""
@@ -384,6 +371,8 @@ class Consensus:
         role = NodeRole.Name(cast("NodeRole.ValueType", status.role))
         _log.info("leader", leader=status.leader, term=status.term, role=role)
         self._leader_news.set()
+        if status.role != NODE_ROLE_LEADER:
+            self._snapshots.break_off()
 
     async def _install(self, directory: Path, message: bytes, index: int) -> bool:
         taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()

@@ -120,6 +120,10 @@ class LoopEffects:
         """Make a checkpoint."""
         self.hop(self._snapshots.make)
 
+    def supersede_checkpoint(self, index: int) -> None:
+        """Send a checkpoint no more."""
+        self.hop(self._snapshots.supersede, index)
+
     def leader_changed(self) -> None:
         """Spread the news."""
         self.hop(self._on_leader_changed)

@@ -41,7 +41,8 @@ class ConsensusOptions:
 
     # Committed entries handed to the applier and not applied yet.
     apply_bytes: int = 16 * MEBIBYTE
-    # Entries of the log in memory; beyond it a follower takes no more appends, a leader no more proposals.
+    # The log, on the disk and in memory; beyond it a follower takes no more appends, a leader no more proposals. What
+    # is under way then still comes: twice `peer_inbox_bytes`, or `waiting_bytes`, at most.
     memory_bytes: int = 384 * MEBIBYTE
     peer_inbox_bytes: int = 64 * MEBIBYTE
     peer_outbox_bytes: int = 64 * MEBIBYTE
@@ -50,8 +51,16 @@ class ConsensusOptions:
     # The log is compacted where it is longer than this, down to the tail that slow followers still need.
     compact_bytes: int = 64 * MEBIBYTE
     keep_bytes: int = 16 * MEBIBYTE
+    # And up to here it is kept whole for followers that are alive and behind: they need what they have not got yet.
+    hold_bytes: int = 256 * MEBIBYTE
 
-    snapshot_chunk_bytes: int = MEBIBYTE
+    # Bytes a second of all checkpoints on their way to followers; 0: no limit.
+    checkpoint_rate: int = 64 * MEBIBYTE
+    # Followers that are sent one at a time; others wait.
+    checkpoint_transfers: int = 2
+    # How long one is kept for a follower that does not come for it.
+    checkpoint_keep_s: float = 600.0
+    snapshot_chunk_bytes: int = MEBIBYTE // 4
     # A chunk that does not move for so long ends the transfer; so does an installation.
     snapshot_stall_s: float = 30.0
     snapshot_install_s: float = 600.0
@@ -66,6 +75,16 @@ class ConsensusOptions:
     monotonic: Callable[[], float] = time.monotonic
     # Called on any thread with what makes going on unsafe.
     on_fatal: Callable[[BaseException], None] = end_process
+
+    @property
+    def checkpoint_hold_bytes(self) -> int:
+        """The log is kept for checkpoints under way up to here: the rest is for their followers to catch up in."""
+        return self.hold_bytes // 4 * 3
+
+    @property
+    def most_log_bytes(self) -> int:
+        """The most that the log ever takes on the disk."""
+        return self.memory_bytes + 2 * self.peer_inbox_bytes
 
     @property
     def election_timeout_s(self) -> float:

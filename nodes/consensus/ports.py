@@ -45,6 +45,10 @@ class Effects(Protocol):
         """Make a checkpoint; `checkpoint_made` or `checkpoint_gone` must follow."""
         ...
 
+    def supersede_checkpoint(self, index: int) -> None:
+        """Take no more care of a checkpoint, and break off its sending: the log starts behind it."""
+        ...
+
     def refuse(self, proposal_ids: list[int]) -> None:
         """Tell the proposers that nothing of it has happened or will, and that the leader is elsewhere."""
         ...

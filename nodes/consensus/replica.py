@@ -17,6 +17,7 @@ from nodes.consensus.options import MEBIBYTE, ConsensusOptions
 from nodes.consensus.ports import ApplierPort, Effects, Event, PeerMessages, Reader
 from nodes.consensus.proposals import AppendedProposals, Backlog, Proposal, pack
 from nodes.consensus.record import HardState, LogState, Point, StoredEntry
+from nodes.consensus.retention import Retention
 from quiesce.errors import MembershipChanging, OutcomeUnknown, Overloaded, QuiesceError
 from quiesce.v1.node_pb2 import NODE_ROLE_LEADER
 from quiesce.v1.peer_pb2 import Membership
@@ -61,18 +62,23 @@ class Replica:
         self._delivered = applier.applied
         self._installing = False
         self._checkpointing = False
-        # The indexes of checkpoints on their way to followers, who need the entries behind them.
-        self._checkpoints: set[int] = set()
+        self._retention = Retention(options)
         self._asking_durable = False
+        # The size of the log at which it is seen to before its time.
+        self._alarm = options.compact_bytes
         self._heard: dict[int, int] = {}
         # What can be seen from other threads; replaced as a whole.
         self.status: Status = core.status()
-        self.heard: dict[int, int] = {}
 
     @property
     def ticks(self) -> int:
         """Ticks since the start."""
         return self._ticks
+
+    def hears(self, node: int) -> bool:
+        """Say whether another node has sent anything within an election timeout. Any thread."""
+        heard = self._heard.get(node)
+        return heard is not None and self._ticks - heard <= self._options.election_ticks
 
     # --- events
 
@@ -109,9 +115,8 @@ class Replica:
         self.core.tick()
         self.take(())
         self._see_to_orphans()
-        if self._ticks % self._options.election_ticks == 0:
+        if self._ticks % self._options.election_ticks == 0 or self.log.size > self._alarm:
             self._see_to_log()
-        self.heard = dict(self._heard)
         self.status = self.core.status()
 
     def report_unreachable(self, peer: int) -> None:
@@ -120,12 +125,14 @@ class Replica:
 
     def report_snapshot(self, peer: int, arrived: bool) -> None:
         """Take the news of how the sending of a snapshot ended."""
+        if arrived:
+            self._retention.arrived(peer)
         self.core.report_snapshot(peer, arrived)
 
     def checkpoint_made(self, made: CheckpointMade) -> None:
         """Take the news that there is a checkpoint to send."""
         self._checkpointing = False
-        self._checkpoints.add(made.index)
+        self._retention.made(made.index)
         voters, learners = self._membership.at_checkpoint(made.membership)
         self.core.set_snapshot(made.index, made.term, b"", voters, learners)
 
@@ -134,7 +141,7 @@ class Replica:
         if index is None:
             self._checkpointing = False
             return
-        self._checkpoints.discard(index)
+        self._retention.gone(index)
         self.core.clear_snapshot()
 
     def install(self, directory: Path, message: bytes, index: int, done: Callable[[bool], None]) -> None:
@@ -176,7 +183,7 @@ class Replica:
     # --- steps
 
     def _step(self, messages: list[bytes]) -> None:
-        if self.status.bytes > self._options.memory_bytes and self.core.status().bytes > self._options.memory_bytes:
+        if self.log.size > self._options.memory_bytes:
             # The store cannot keep up. The leader sends again what is dropped here.
             messages = [message for message in messages if not message.startswith(_APPEND_MESSAGE)]
         self.core.step(messages)
@@ -188,7 +195,7 @@ class Replica:
             self.backlog.take(waiting)
 
     def _append_or_refuse(self, waiting: list[Proposal]) -> None:
-        if self.status.bytes > self._options.memory_bytes:
+        if self.log.size > self._options.memory_bytes:
             error = Overloaded(node_id=self.node_id, waiting=len(waiting), retry_ms=500)
             self._fail([proposal.proposal_id for proposal in waiting], error)
             return
@@ -264,8 +271,9 @@ class Replica:
     def _send(self, ready: Ready | LightReady) -> None:
         if ready.messages:
             self._effects.send(ready.messages)
-        for snapshot in ready.snapshots:
-            self._effects.send_snapshot(*snapshot)
+        for to, index, message in ready.snapshots:
+            self._retention.sent(to, index)
+            self._effects.send_snapshot(to, index, message)
 
     def _deliver(self) -> None:
         """Hand committed entries to the applier, as far as it has room."""
@@ -307,6 +315,7 @@ class Replica:
         self.core.advance_apply_to(self._membership.settled(self._applier.applied))
 
     def _see_to_log(self) -> None:
+        self._alarm = max(self._alarm, self.log.size + self._options.segment_bytes)
         if self.log.size > self._options.compact_bytes and not self._asking_durable:
             self._asking_durable = True
             self._applier.ask_durable(lambda index: self._post(lambda: self._compact(index)))
@@ -314,13 +323,19 @@ class Replica:
     def _compact(self, durable: int) -> None:
         self._asking_durable = False
         self._tell_applied()
-        if self._checkpoints and self.log.size < 2 * self._options.compact_bytes:
-            durable = min(durable, *self._checkpoints)
-        index = self.log.compactable(min(durable, self.core.status().applied), self._options.keep_bytes)
+        status = self.core.status()
+        heard = {node: match for node, match, _, _ in status.progress if self.hears(node)}
+        durable = min(durable, status.applied)
+        limits = self._retention.limits(durable=durable, first=status.first_index, followers=heard)
+        index = max(self.log.compactable(up_to, keep) for up_to, keep in limits)
         term = self.core.term_at(index) if index else None
         if term is not None:
             self.log.compact(Point(index, term))
             self.core.compact(index)
+            for checkpoint in self._retention.passed(index):
+                self.checkpoint_gone(checkpoint)
+                self._effects.supersede_checkpoint(checkpoint)
+        self._alarm = max(self._options.compact_bytes, self.log.size) + self._options.segment_bytes
 
     def _fail(self, proposal_ids: list[int], error: QuiesceError) -> None:
         if proposal_ids:

@@ -1,37 +1,37 @@
-"""Checkpoints for followers that are too far behind: made, sent, and removed. Used on the event loop."""
+"""Checkpoints for followers that are too far behind: made, sent, kept while they may be resumed. On the event loop."""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
+import secrets
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-import grpc
 import structlog
 
-from nodes.consensus.checkpoint_files import list_files, read_chunks
+from nodes.consensus.checkpoint_transfer import transfer
 from nodes.consensus.interface import CheckpointMade, StateMachine
 from nodes.consensus.options import ConsensusOptions
+from nodes.consensus.outgoing import Checkpoint, CheckpointMaker
 from nodes.consensus.transport import PeerLink
-from quiesce.v1.peer_pb2 import SnapshotChunk
-from quiesce.v1.peer_pb2_grpc import PeerStub
+from nodes.rate_limit import RateLimit
 
 _log = structlog.get_logger(__name__)
-# A checkpoint that nobody has asked for by then is of no use: its follower has gone, or caught up.
-_UNUSED_AFTER_S = 30.0
 _PAUSE_AFTER_FAILURE_S = 2.0
 
 
-@dataclass(slots=True)
-class _Checkpoint:
-    directory: Path
-    users: int = 0
+class _Sending(NamedTuple):
+    checkpoint: int
+    task: asyncio.Task[None]
 
 
 class SnapshotSender:
-    """Makes checkpoints below `directory` and sends them."""
+    """Makes checkpoints below `directory` and sends them.
+
+    A checkpoint is kept until it has been installed, until the log no longer reaches back to it (`supersede`), or until
+    nobody has used it for `checkpoint_keep_s`: so a follower that comes back goes on where it was.
+    """
 
     def __init__(
         self,
@@ -48,15 +48,19 @@ class SnapshotSender:
     ) -> None:
         self._node_id = node_id
         self._cluster_id = cluster_id
-        self._directory = directory
-        self._state = state
         self._links = links
         self._options = options
         self._on_made = on_made
         self._on_gone = on_gone
         self._on_sent = on_sent
-        self._checkpoints: dict[int, _Checkpoint] = {}
-        self._made = 0
+        self._maker = CheckpointMaker(state, directory, lambda: secrets.token_hex(16))
+        # Of them all together.
+        self._rate = RateLimit(options.checkpoint_rate, options.monotonic)
+        self._slots = asyncio.Semaphore(options.checkpoint_transfers)
+        self._checkpoints: dict[int, Checkpoint] = {}
+        # The last one that the log no longer reaches: kept until the next is made, to see what they have in common.
+        self._superseded: Checkpoint | None = None
+        self._sending: dict[int, _Sending] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def make(self) -> None:
@@ -64,8 +68,26 @@ class SnapshotSender:
         self._spawn(self._make())
 
     def send(self, to: int, index: int, message: bytes) -> None:
-        """Send the checkpoint of `index` to a peer, with the message that goes with it."""
-        self._spawn(self._send(to, index, message))
+        """Send the checkpoint of `index` to a peer, with the message that goes with it, and nothing else meanwhile."""
+        if (before := self._sending.pop(to, None)) is not None:
+            before.task.cancel()
+        self._sending[to] = _Sending(index, self._spawn(self._send(to, index, message)))
+
+    def supersede(self, index: int) -> None:
+        """Break off the sending of a checkpoint that the log does not reach back to any more."""
+        checkpoint = self._checkpoints.pop(index, None)
+        if checkpoint is None:
+            return
+        _log.info("checkpoint superseded", index=index, checkpoint=checkpoint.checkpoint_id)
+        self._replace_superseded(checkpoint)
+        for sending in self._sending.values():
+            if sending.checkpoint == index:
+                sending.task.cancel()
+
+    def break_off(self) -> None:
+        """Send nothing any more: this node does not lead."""
+        for sending in self._sending.values():
+            sending.task.cancel()
 
     async def stop(self) -> None:
         """Break off what runs."""
@@ -73,79 +95,92 @@ class SnapshotSender:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _make(self) -> None:
-        self._made += 1
-        directory = self._directory / str(self._made)
+        before = max(self._checkpoints.values(), key=lambda one: one.index, default=self._superseded)
+        began = self._options.monotonic()
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            made = await asyncio.to_thread(self._state.checkpoint, directory)
+            made = await asyncio.to_thread(self._maker.make, before)
         except Exception as error:  # noqa: BLE001 - whatever the store raises, the follower has to wait
             _log.error("no checkpoint could be made for a follower", error=str(error))
-            await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
             # Not at once again: the follower asks with every heartbeat.
             await asyncio.sleep(_PAUSE_AFTER_FAILURE_S)
             self._on_gone(None)
             return
-        if (twin := self._checkpoints.get(made.index)) is not None:
-            await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
-            directory = twin.directory
+        milliseconds = round((self._options.monotonic() - began) * 1000)
+        _log.info(
+            "checkpoint made",
+            index=made.index,
+            id=made.checkpoint_id,
+            bytes=made.total_bytes,
+            milliseconds=milliseconds,
+        )
+        if made.index in self._checkpoints:
+            self._spawn(asyncio.to_thread(made.remove))
         else:
-            self._checkpoints[made.index] = _Checkpoint(directory)
-        self._on_made(made)
-        await asyncio.sleep(_UNUSED_AFTER_S)
-        await self._remove_unused(made.index)
+            self._checkpoints[made.index] = made
+            self._replace_superseded(None)
+            self._spawn(self._expire(made))
+        self._on_made(made.made)
 
     async def _send(self, to: int, index: int, message: bytes) -> None:
-        checkpoint = self._checkpoints.get(index)
-        if checkpoint is None:
-            self._on_sent(to, False)
-            return
-        checkpoint.users += 1
         arrived = False
         try:
-            await self._stream(to, checkpoint.directory, message)
-            arrived = True
-            _log.info("snapshot sent", to=to, index=index)
-        except (grpc.RpcError, asyncio.InvalidStateError, TimeoutError, OSError) as error:
-            _log.warning("snapshot not sent", to=to, index=index, error=str(error))
-            await asyncio.sleep(_PAUSE_AFTER_FAILURE_S)
+            if (checkpoint := self._checkpoints.get(index)) is not None:
+                arrived = await self._attempt(to, checkpoint, message)
+        finally:
+            # Else another attempt has taken the place of this one.
+            if to in self._sending and self._sending[to].task is asyncio.current_task():
+                del self._sending[to]
+                self._on_sent(to, arrived)
+        if arrived and checkpoint is not None and not checkpoint.users:
+            await self._forget(checkpoint)
+
+    async def _attempt(self, to: int, checkpoint: Checkpoint, message: bytes) -> bool:
+        checkpoint.users += 1
+        try:
+            async with self._slots:
+                arrived = await transfer(
+                    lambda: self._links(to).channel,
+                    sender=self._node_id,
+                    to=to,
+                    cluster_id=self._cluster_id,
+                    checkpoint=checkpoint,
+                    message=message,
+                    rate=self._rate,
+                    options=self._options,
+                )
+            if not arrived:
+                await asyncio.sleep(_PAUSE_AFTER_FAILURE_S)
+            return arrived
         finally:
             checkpoint.users -= 1
-            self._on_sent(to, arrived)
-        await self._remove_unused(index)
+            checkpoint.used_at = self._options.monotonic()
 
-    async def _stream(self, to: int, directory: Path, message: bytes) -> None:
-        options = self._options
-        files = await asyncio.to_thread(list_files, directory)
-        header = SnapshotChunk.Header(
-            cluster_id=self._cluster_id,
-            from_node_id=self._node_id,
-            message=message,
-            total_bytes=sum(path.stat().st_size for _, path in files),
-        )
-        call = PeerStub(self._links(to).channel).InstallSnapshot()
-        try:
-            chunk: SnapshotChunk | None = SnapshotChunk(header=header)
-            chunks = read_chunks(directory, options.snapshot_chunk_bytes)
-            while chunk is not None:
-                async with asyncio.timeout(options.snapshot_stall_s):
-                    await call.write(chunk)
-                chunk = await asyncio.to_thread(next, chunks, None)
-            await call.done_writing()
-            async with asyncio.timeout(options.snapshot_install_s):
-                await call
-        finally:
-            call.cancel()
+    async def _expire(self, checkpoint: Checkpoint) -> None:
+        """Remove a checkpoint when nobody has used it for long."""
+        checkpoint.used_at = self._options.monotonic()
+        keep_s = self._options.checkpoint_keep_s
+        left_s = keep_s
+        while left_s > 0 or checkpoint.users:
+            await asyncio.sleep(max(left_s, 1.0))
+            left_s = checkpoint.used_at + keep_s - self._options.monotonic()
+        await self._forget(checkpoint)
 
-    async def _remove_unused(self, index: int) -> None:
-        checkpoint = self._checkpoints.get(index)
-        if checkpoint is None or checkpoint.users:
-            return
-        del self._checkpoints[index]
-        self._on_gone(index)
-        await asyncio.to_thread(shutil.rmtree, checkpoint.directory, ignore_errors=True)
+    async def _forget(self, checkpoint: Checkpoint) -> None:
+        if self._checkpoints.get(checkpoint.index) is checkpoint:
+            del self._checkpoints[checkpoint.index]
+            self._on_gone(checkpoint.index)
+        if self._superseded is checkpoint:
+            self._superseded = None
+        await asyncio.to_thread(checkpoint.remove)
+
+    def _replace_superseded(self, by: Checkpoint | None) -> None:
+        before, self._superseded = self._superseded, by
+        if before is not None:
+            self._spawn(asyncio.to_thread(before.remove))

@@ -37,8 +37,8 @@ def recover(
         DamagedStore: the store is older than the log can make up for.
         DiskFailed: the disk refused.
     """
-    for leftover in ("incoming", "outgoing"):
-        shutil.rmtree(directory / leftover, ignore_errors=True)
+    # Not `incoming`: what has arrived of a checkpoint is gone on with.
+    shutil.rmtree(directory / "outgoing", ignore_errors=True)
     recovered = recover_log(directory, disk=options.disk, segment_bytes=options.segment_bytes)
     applied = fit_to_store(recovered, state.applied, str(directory.parent))
     log, last = recovered.log, recovered.last

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import msgspec
 
+from nodes.rate_limit import RateLimit
 from nodes.store import CheckpointReader
 from nodes.worker.base import find_known
 from nodes.worker.lifetime import Stopped, lower_priority, stop_with_parent
 from nodes.worker.progress import ProgressLines
-from nodes.worker.rate_limit import RateLimit
 from nodes.worker.snapshot import SnapshotMaker, SnapshotRequest, chosen
 from quiesce.errors import QuiesceError
 from quiesce.repository import DirectoryStore, open_repository

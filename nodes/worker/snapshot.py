@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from nodes.rate_limit import RateLimit
 from nodes.worker.base import Known
 from nodes.worker.pipeline import SegmentPipeline
 from nodes.worker.progress import Counts
-from nodes.worker.rate_limit import RateLimit
 from nodes.worker.source import SnapshotSource
 from nodes.worker.table_builder import Place, database_summaries
 from quiesce.errors import DamagedStore, UnknownDatabase

@@ -27,7 +27,7 @@ from quiesce.v1 import node_pb2 as quiesce_dot_v1_dot_node__pb2
 from quiesce.v1 import record_pb2 as quiesce_dot_v1_dot_record__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15quiesce/v1/peer.proto\x12\nquiesce.v1\x1a\x19quiesce/v1/database.proto\x1a\x15quiesce/v1/node.proto\x1a\x17quiesce/v1/record.proto\"o\n\tRaftBatch\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x14\n\x0c\x66rom_node_id\x18\x02 \x01(\x04\x12\x10\n\x08messages\x18\x03 \x03(\x0c\x12\x14\n\x0c\x66rom_address\x18\x04 \x01(\t\x12\x10\n\x08\x63lock_ms\x18\x05 \x01(\x04\"\x0f\n\rRaftStreamEnd\"\x99\x02\n\rSnapshotChunk\x12\x30\n\x06header\x18\x01 \x01(\x0b\x32 .quiesce.v1.SnapshotChunk.Header\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x17\n\nfile_crc32\x18\x05 \x01(\rH\x00\x88\x01\x01\x12\x0c\n\x04last\x18\x06 \x01(\x08\x1ao\n\x06Header\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x14\n\x0c\x66rom_node_id\x18\x02 \x01(\x04\x12\x0f\n\x07message\x18\x03 \x01(\x0c\x12\x13\n\x0btotal_bytes\x18\x04 \x01(\x04\x12\x15\n\rcheckpoint_id\x18\x05 \x01(\tB\r\n\x0b_file_crc32\"\x19\n\x17InstallSnapshotResponse\"P\n\rSnapshotOffer\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x14\n\x0c\x66rom_node_id\x18\x02 \x01(\x04\x12\x15\n\rcheckpoint_id\x18\x03 \x01(\t\"D\n\x10SnapshotReceived\x12\r\n\x05\x66iles\x18\x01 \x03(\t\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x04\"1\n\x08LogEntry\x12%\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x13.quiesce.v1.Command\"\xa8\x06\n\x07\x43ommand\x12\x13\n\x0bproposal_id\x18\x01 \x01(\x04\x12\x0f\n\x07time_ms\x18\x02 \x01(\x04\x12\x36\n\x0copen_session\x18\x03 \x01(\x0b\x32\x1e.quiesce.v1.OpenSessionRequestH\x00\x12)\n\x05write\x18\x04 \x01(\x0b\x32\x18.quiesce.v1.WriteRequestH\x00\x12<\n\x0f\x63reate_database\x18\x05 \x01(\x0b\x32!.quiesce.v1.CreateDatabaseRequestH\x00\x12\x38\n\rdrop_database\x18\x06 \x01(\x0b\x32\x1f.quiesce.v1.DropDatabaseRequestH\x00\x12\x36\n\x0c\x61lter_schema\x18\x07 \x01(\x0b\x32\x1e.quiesce.v1.AlterSchemaRequestH\x00\x12>\n\x10publish_database\x18\x08 \x01(\x0b\x32\".quiesce.v1.PublishDatabaseRequestH\x00\x12)\n\x05\x64rain\x18\t \x01(\x0b\x32\x18.quiesce.v1.DrainRequestH\x00\x12\x34\n\x0brenew_drain\x18\n \x01(\x0b\x32\x1d.quiesce.v1.RenewDrainRequestH\x00\x12-\n\x07undrain\x18\x0b \x01(\x0b\x32\x1a.quiesce.v1.UndrainRequestH\x00\x12\x33\n\ncheckpoint\x18\x0c \x01(\x0b\x32\x1d.quiesce.v1.CheckpointRequestH\x00\x12\x31\n\radvance_clock\x18\r \x01(\x0b\x32\x18.quiesce.v1.AdvanceClockH\x00\x12\x39\n\x11\x63hange_membership\x18\x0e \x01(\x0b\x32\x1c.quiesce.v1.MembershipChangeH\x00\x12\x32\n\x10\x61\x64opt_membership\x18\x0f \x01(\x0b\x32\x16.quiesce.v1.MembershipH\x00\x12\x32\n\x10\x63hange_addresses\x18\x10 \x01(\x0b\x32\x16.quiesce.v1.MembershipH\x00\x42\t\n\x07\x63ommand\"\x84\x01\n\nMembership\x12*\n\x05nodes\x18\x01 \x03(\x0b\x32\x1b.quiesce.v1.Membership.Node\x12\x0f\n\x07removed\x18\x02 \x03(\x04\x1a\x39\n\x04Node\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0f\n\x07learner\x18\x03 \x01(\x08\"m\n\x10MembershipChange\x12*\n\x03\x61\x64\x64\x18\x01 \x01(\x0b\x32\x1b.quiesce.v1.Membership.NodeH\x00\x12\x11\n\x07promote\x18\x02 \x01(\x04H\x00\x12\x10\n\x06remove\x18\x03 \x01(\x04H\x00\x42\x08\n\x06\x63hange\"\x0e\n\x0c\x41\x64vanceClock\"\xe9\x02\n\x07Outcome\x12&\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x13.quiesce.v1.FailureH\x00\x12*\n\x05write\x18\x02 \x01(\x0b\x32\x19.quiesce.v1.WriteResponseH\x00\x12\x37\n\x0copen_session\x18\x03 \x01(\x0b\x32\x1f.quiesce.v1.OpenSessionResponseH\x00\x12(\n\x08\x64\x61tabase\x18\x04 \x01(\x0b\x32\x14.quiesce.v1.DatabaseH\x00\x12*\n\x05lease\x18\x05 \x01(\x0b\x32\x19.quiesce.v1.RotationLeaseH\x00\x12 \n\x04mark\x18\x06 \x01(\x0b\x32\x10.quiesce.v1.MarkH\x00\x12 \n\x04\x64one\x18\x07 \x01(\x0b\x32\x10.quiesce.v1.DoneH\x00\x12,\n\nmembership\x18\x08 \x01(\x0b\x32\x16.quiesce.v1.MembershipH\x00\x42\t\n\x07outcome\"\x06\n\x04\x44one\"y\n\x07\x46\x61ilure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12/\n\x06\x66ields\x18\x02 \x03(\x0b\x32\x1f.quiesce.v1.Failure.FieldsEntry\x1a-\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xe4\x01\n\x04Peer\x12:\n\x04Raft\x12\x15.quiesce.v1.RaftBatch\x1a\x19.quiesce.v1.RaftStreamEnd(\x01\x12K\n\x10SnapshotProgress\x12\x19.quiesce.v1.SnapshotOffer\x1a\x1c.quiesce.v1.SnapshotReceived\x12S\n\x0fInstallSnapshot\x12\x19.quiesce.v1.SnapshotChunk\x1a#.quiesce.v1.InstallSnapshotResponse(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15quiesce/v1/peer.proto\x12\nquiesce.v1\x1a\x19quiesce/v1/database.proto\x1a\x15quiesce/v1/node.proto\x1a\x17quiesce/v1/record.proto\"o\n\tRaftBatch\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x14\n\x0c\x66rom_node_id\x18\x02 \x01(\x04\x12\x10\n\x08messages\x18\x03 \x03(\x0c\x12\x14\n\x0c\x66rom_address\x18\x04 \x01(\t\x12\x10\n\x08\x63lock_ms\x18\x05 \x01(\x04\"\x0f\n\rRaftStreamEnd\"\x99\x02\n\rSnapshotChunk\x12\x30\n\x06header\x18\x01 \x01(\x0b\x32 .quiesce.v1.SnapshotChunk.Header\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x17\n\nfile_crc32\x18\x05 \x01(\rH\x00\x88\x01\x01\x12\x0c\n\x04last\x18\x06 \x01(\x08\x1ao\n\x06Header\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x14\n\x0c\x66rom_node_id\x18\x02 \x01(\x04\x12\x0f\n\x07message\x18\x03 \x01(\x0c\x12\x13\n\x0btotal_bytes\x18\x04 \x01(\x04\x12\x15\n\rcheckpoint_id\x18\x05 \x01(\tB\r\n\x0b_file_crc32\"\x19\n\x17InstallSnapshotResponse\"\xcf\x01\n\rSnapshotOffer\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x14\n\x0c\x66rom_node_id\x18\x02 \x01(\x04\x12\x15\n\rcheckpoint_id\x18\x03 \x01(\t\x12\x13\n\x0btotal_bytes\x18\x04 \x01(\x04\x12\x32\n\x07\x65\x61rlier\x18\x05 \x03(\x0b\x32!.quiesce.v1.SnapshotOffer.Earlier\x1a\x34\n\x07\x45\x61rlier\x12\x15\n\rcheckpoint_id\x18\x01 \x01(\t\x12\x12\n\nsame_files\x18\x02 \x03(\t\"D\n\x10SnapshotReceived\x12\r\n\x05\x66iles\x18\x01 \x03(\t\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x04\"1\n\x08LogEntry\x12%\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x13.quiesce.v1.Command\"\xa8\x06\n\x07\x43ommand\x12\x13\n\x0bproposal_id\x18\x01 \x01(\x04\x12\x0f\n\x07time_ms\x18\x02 \x01(\x04\x12\x36\n\x0copen_session\x18\x03 \x01(\x0b\x32\x1e.quiesce.v1.OpenSessionRequestH\x00\x12)\n\x05write\x18\x04 \x01(\x0b\x32\x18.quiesce.v1.WriteRequestH\x00\x12<\n\x0f\x63reate_database\x18\x05 \x01(\x0b\x32!.quiesce.v1.CreateDatabaseRequestH\x00\x12\x38\n\rdrop_database\x18\x06 \x01(\x0b\x32\x1f.quiesce.v1.DropDatabaseRequestH\x00\x12\x36\n\x0c\x61lter_schema\x18\x07 \x01(\x0b\x32\x1e.quiesce.v1.AlterSchemaRequestH\x00\x12>\n\x10publish_database\x18\x08 \x01(\x0b\x32\".quiesce.v1.PublishDatabaseRequestH\x00\x12)\n\x05\x64rain\x18\t \x01(\x0b\x32\x18.quiesce.v1.DrainRequestH\x00\x12\x34\n\x0brenew_drain\x18\n \x01(\x0b\x32\x1d.quiesce.v1.RenewDrainRequestH\x00\x12-\n\x07undrain\x18\x0b \x01(\x0b\x32\x1a.quiesce.v1.UndrainRequestH\x00\x12\x33\n\ncheckpoint\x18\x0c \x01(\x0b\x32\x1d.quiesce.v1.CheckpointRequestH\x00\x12\x31\n\radvance_clock\x18\r \x01(\x0b\x32\x18.quiesce.v1.AdvanceClockH\x00\x12\x39\n\x11\x63hange_membership\x18\x0e \x01(\x0b\x32\x1c.quiesce.v1.MembershipChangeH\x00\x12\x32\n\x10\x61\x64opt_membership\x18\x0f \x01(\x0b\x32\x16.quiesce.v1.MembershipH\x00\x12\x32\n\x10\x63hange_addresses\x18\x10 \x01(\x0b\x32\x16.quiesce.v1.MembershipH\x00\x42\t\n\x07\x63ommand\"\x84\x01\n\nMembership\x12*\n\x05nodes\x18\x01 \x03(\x0b\x32\x1b.quiesce.v1.Membership.Node\x12\x0f\n\x07removed\x18\x02 \x03(\x04\x1a\x39\n\x04Node\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0f\n\x07learner\x18\x03 \x01(\x08\"m\n\x10MembershipChange\x12*\n\x03\x61\x64\x64\x18\x01 \x01(\x0b\x32\x1b.quiesce.v1.Membership.NodeH\x00\x12\x11\n\x07promote\x18\x02 \x01(\x04H\x00\x12\x10\n\x06remove\x18\x03 \x01(\x04H\x00\x42\x08\n\x06\x63hange\"\x0e\n\x0c\x41\x64vanceClock\"\xe9\x02\n\x07Outcome\x12&\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x13.quiesce.v1.FailureH\x00\x12*\n\x05write\x18\x02 \x01(\x0b\x32\x19.quiesce.v1.WriteResponseH\x00\x12\x37\n\x0copen_session\x18\x03 \x01(\x0b\x32\x1f.quiesce.v1.OpenSessionResponseH\x00\x12(\n\x08\x64\x61tabase\x18\x04 \x01(\x0b\x32\x14.quiesce.v1.DatabaseH\x00\x12*\n\x05lease\x18\x05 \x01(\x0b\x32\x19.quiesce.v1.RotationLeaseH\x00\x12 \n\x04mark\x18\x06 \x01(\x0b\x32\x10.quiesce.v1.MarkH\x00\x12 \n\x04\x64one\x18\x07 \x01(\x0b\x32\x10.quiesce.v1.DoneH\x00\x12,\n\nmembership\x18\x08 \x01(\x0b\x32\x16.quiesce.v1.MembershipH\x00\x42\t\n\x07outcome\"\x06\n\x04\x44one\"y\n\x07\x46\x61ilure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12/\n\x06\x66ields\x18\x02 \x03(\x0b\x32\x1f.quiesce.v1.Failure.FieldsEntry\x1a-\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xe4\x01\n\x04Peer\x12:\n\x04Raft\x12\x15.quiesce.v1.RaftBatch\x1a\x19.quiesce.v1.RaftStreamEnd(\x01\x12K\n\x10SnapshotProgress\x12\x19.quiesce.v1.SnapshotOffer\x1a\x1c.quiesce.v1.SnapshotReceived\x12S\n\x0fInstallSnapshot\x12\x19.quiesce.v1.SnapshotChunk\x1a#.quiesce.v1.InstallSnapshotResponse(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,30 +46,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SNAPSHOTCHUNK_HEADER']._serialized_end=509
   _globals['_INSTALLSNAPSHOTRESPONSE']._serialized_start=526
   _globals['_INSTALLSNAPSHOTRESPONSE']._serialized_end=551
-  _globals['_SNAPSHOTOFFER']._serialized_start=553
-  _globals['_SNAPSHOTOFFER']._serialized_end=633
-  _globals['_SNAPSHOTRECEIVED']._serialized_start=635
-  _globals['_SNAPSHOTRECEIVED']._serialized_end=703
-  _globals['_LOGENTRY']._serialized_start=705
-  _globals['_LOGENTRY']._serialized_end=754
-  _globals['_COMMAND']._serialized_start=757
-  _globals['_COMMAND']._serialized_end=1565
-  _globals['_MEMBERSHIP']._serialized_start=1568
-  _globals['_MEMBERSHIP']._serialized_end=1700
-  _globals['_MEMBERSHIP_NODE']._serialized_start=1643
-  _globals['_MEMBERSHIP_NODE']._serialized_end=1700
-  _globals['_MEMBERSHIPCHANGE']._serialized_start=1702
-  _globals['_MEMBERSHIPCHANGE']._serialized_end=1811
-  _globals['_ADVANCECLOCK']._serialized_start=1813
-  _globals['_ADVANCECLOCK']._serialized_end=1827
-  _globals['_OUTCOME']._serialized_start=1830
-  _globals['_OUTCOME']._serialized_end=2191
-  _globals['_DONE']._serialized_start=2193
-  _globals['_DONE']._serialized_end=2199
-  _globals['_FAILURE']._serialized_start=2201
-  _globals['_FAILURE']._serialized_end=2322
-  _globals['_FAILURE_FIELDSENTRY']._serialized_start=2277
-  _globals['_FAILURE_FIELDSENTRY']._serialized_end=2322
-  _globals['_PEER']._serialized_start=2325
-  _globals['_PEER']._serialized_end=2553
+  _globals['_SNAPSHOTOFFER']._serialized_start=554
+  _globals['_SNAPSHOTOFFER']._serialized_end=761
+  _globals['_SNAPSHOTOFFER_EARLIER']._serialized_start=709
+  _globals['_SNAPSHOTOFFER_EARLIER']._serialized_end=761
+  _globals['_SNAPSHOTRECEIVED']._serialized_start=763
+  _globals['_SNAPSHOTRECEIVED']._serialized_end=831
+  _globals['_LOGENTRY']._serialized_start=833
+  _globals['_LOGENTRY']._serialized_end=882
+  _globals['_COMMAND']._serialized_start=885
+  _globals['_COMMAND']._serialized_end=1693
+  _globals['_MEMBERSHIP']._serialized_start=1696
+  _globals['_MEMBERSHIP']._serialized_end=1828
+  _globals['_MEMBERSHIP_NODE']._serialized_start=1771
+  _globals['_MEMBERSHIP_NODE']._serialized_end=1828
+  _globals['_MEMBERSHIPCHANGE']._serialized_start=1830
+  _globals['_MEMBERSHIPCHANGE']._serialized_end=1939
+  _globals['_ADVANCECLOCK']._serialized_start=1941
+  _globals['_ADVANCECLOCK']._serialized_end=1955
+  _globals['_OUTCOME']._serialized_start=1958
+  _globals['_OUTCOME']._serialized_end=2319
+  _globals['_DONE']._serialized_start=2321
+  _globals['_DONE']._serialized_end=2327
+  _globals['_FAILURE']._serialized_start=2329
+  _globals['_FAILURE']._serialized_end=2450
+  _globals['_FAILURE_FIELDSENTRY']._serialized_start=2405
+  _globals['_FAILURE_FIELDSENTRY']._serialized_end=2450
+  _globals['_PEER']._serialized_start=2453
+  _globals['_PEER']._serialized_end=2681
 # @@protoc_insertion_point(module_scope)

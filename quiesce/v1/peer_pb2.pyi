@@ -91,7 +91,7 @@ class SnapshotChunk(_message.Message):
         """The eraftpb.Message that carries the snapshot's metadata, encoded."""
         total_bytes: _builtins.int
         checkpoint_id: _builtins.str
-        """Names the checkpoint: what arrived of another one is thrown away."""
+        """Names the checkpoint, as offered: 32 hexadecimal digits, random."""
         def __init__(
             self,
             *,
@@ -160,22 +160,54 @@ Global___InstallSnapshotResponse: _TypeAlias = InstallSnapshotResponse  # noqa: 
 class SnapshotOffer(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class Earlier(_message.Message):
+        """A checkpoint that was offered before this one, whose files are in part the same."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        CHECKPOINT_ID_FIELD_NUMBER: _builtins.int
+        SAME_FILES_FIELD_NUMBER: _builtins.int
+        checkpoint_id: _builtins.str
+        @_builtins.property
+        def same_files(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+        def __init__(
+            self,
+            *,
+            checkpoint_id: _builtins.str = ...,
+            same_files: _abc.Iterable[_builtins.str] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_id", b"checkpoint_id", "same_files", b"same_files"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     FROM_NODE_ID_FIELD_NUMBER: _builtins.int
     CHECKPOINT_ID_FIELD_NUMBER: _builtins.int
+    TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    EARLIER_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
     from_node_id: _builtins.int
     checkpoint_id: _builtins.str
+    total_bytes: _builtins.int
+    @_builtins.property
+    def earlier(self) -> _containers.RepeatedCompositeFieldContainer[Global___SnapshotOffer.Earlier]:
+        """What is there of one of these is kept as far as it is the same; whatever else is there is thrown away."""
+
     def __init__(
         self,
         *,
         cluster_id: _builtins.str = ...,
         from_node_id: _builtins.int = ...,
         checkpoint_id: _builtins.str = ...,
+        total_bytes: _builtins.int = ...,
+        earlier: _abc.Iterable[Global___SnapshotOffer.Earlier] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_id", b"checkpoint_id", "cluster_id", b"cluster_id", "from_node_id", b"from_node_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_id", b"checkpoint_id", "cluster_id", b"cluster_id", "earlier", b"earlier", "from_node_id", b"from_node_id", "total_bytes", b"total_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -189,11 +221,11 @@ class SnapshotReceived(_message.Message):
     FILE_NAME_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
     file_name: _builtins.str
-    """The file that comes next, and its bytes that are there already; empty where it has not begun."""
+    """A file of which a part is there, and how much; empty where there is none."""
     offset: _builtins.int
     @_builtins.property
     def files(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Files that are whole and on the disk, in the order sent."""
+        """Files that are whole and on the disk."""
 
     def __init__(
         self,

@@ -183,6 +183,9 @@ class SimulatedNode:
         self.world.checkpoints[str(last.index)] = history
         self.inbox.append(lambda: self.replica.checkpoint_made(CheckpointMade(last.index, last.term, None)))
 
+    def supersede_checkpoint(self, index: int) -> None:
+        pass
+
     def fail(self, proposal_ids: list[int], error: QuiesceError) -> None:
         pass
 
@@ -212,8 +215,8 @@ class World:
         self.rng = random.Random(seed)
         self.ids = range(1, size + 1)
         self.options = ConsensusOptions(
-            election_ticks=10, heartbeat_ticks=1, segment_bytes=1500, compact_bytes=4000, keep_bytes=1500,
-            entry_commands=3, orphan_grace_s=0.5,
+            election_ticks=10, heartbeat_ticks=1, segment_bytes=800, compact_bytes=2000, keep_bytes=800,
+            hold_bytes=2400, entry_commands=3, orphan_grace_s=0.5,
         )  # fmt: skip
         self.network: list[tuple[int, int, bytes]] = []
         self.snapshots: list[tuple[int, int, bytes]] = []

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nodes.rate_limit import RateLimit
 from nodes.worker.base import find_known
 from nodes.worker.progress import Counts
-from nodes.worker.rate_limit import RateLimit
 from nodes.worker.snapshot import SnapshotMaker, SnapshotRequest
 from quiesce.repository import Repository, open_repository
 from quiesce.snapshot import PAGE_POSITIONS, Manifest, ManifestMark

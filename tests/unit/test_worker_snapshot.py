@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from snapshot_fakes import MemoryStore, take, world
 
+from nodes.rate_limit import RateLimit
 from nodes.worker import snapshot as snapshot_module
 from nodes.worker.base import find_known
 from nodes.worker.progress import Counts
-from nodes.worker.rate_limit import RateLimit
 from nodes.worker.snapshot import SnapshotMaker, SnapshotRequest
 from quiesce.errors import DamagedObject, DamagedStore, RepositoryFull, UnknownDatabase
 from quiesce.repository import open_repository, verify_snapshot

@@ -26,9 +26,13 @@ class RateLimit:
 
     def take(self, size: int) -> None:
         """Wait until `size` more bytes are within the rate."""
+        if (delay_s := self.delay_s(size)) > 0:
+            self._sleep(delay_s)
+
+    def delay_s(self, size: int) -> float:
+        """Take `size` more bytes, and return how long to wait until they are within the rate."""
         if self._rate <= 0:
-            return
+            return 0.0
         now = self._clock()
         self._paid_until = max(self._paid_until, now - _BURST_S) + size / self._rate
-        if self._paid_until > now:
-            self._sleep(self._paid_until - now)
+        return max(0.0, self._paid_until - now)
