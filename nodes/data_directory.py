@@ -7,10 +7,10 @@ import os
 import shutil
 from pathlib import Path
 
-from google.protobuf.message import DecodeError
-
 from nodes.identity import FILE_NAME, fsync_directory
 from quiesce.errors import DirectoryInUse, DirectoryNotEmpty, DiskFailed
+from quiesce.snapshot import MalformedObject
+from quiesce.snapshot.sealed import seal, unseal
 from quiesce.v1 import node_pb2
 
 _LOCK = "lock"
@@ -94,9 +94,16 @@ class DataDirectory:
             raise DiskFailed(operation="bootstrap", path=self.path, detail=str(error)) from error
 
     def finished(self) -> None:
-        """Note that the node is whole: its identity has been written."""
-        (self.path / _UNFINISHED).unlink(missing_ok=True)
-        fsync_directory(self.path)
+        """Note that the node is whole: its identity has been written.
+
+        Raises:
+            DiskFailed: the disk refused.
+        """
+        try:
+            (self.path / _UNFINISHED).unlink(missing_ok=True)
+            fsync_directory(self.path)
+        except OSError as error:
+            raise DiskFailed(operation="fsync", path=self.path, detail=error.strerror) from error
 
     def checkpoint_epochs(self) -> list[int]:
         """Return the epochs of the checkpoints that lie here, in order."""
@@ -113,10 +120,26 @@ class DataDirectory:
         """Return the checkpoint of an epoch and its mark, or None where it is not here."""
         path = self.checkpoints / str(epoch)
         try:
-            mark = node_pb2.Mark.FromString(self._mark.read_bytes())
-        except (OSError, DecodeError):
+            mark = self.read_mark()
+        except MalformedObject:
+            # Whoever asks makes another.
             return None
-        return (path, mark) if path.is_dir() and mark.epoch == epoch else None
+        return (path, mark) if mark is not None and path.is_dir() and mark.epoch == epoch else None
+
+    def read_mark(self) -> node_pb2.Mark | None:
+        """Return the mark of the last checkpoint that was taken, or None where none is written down.
+
+        Raises:
+            MalformedObject: it is damaged.
+        """
+        try:
+            found = unseal(self._mark.read_bytes())
+        except OSError:
+            return None
+        try:
+            return node_pb2.Mark(**found)
+        except (TypeError, ValueError) as error:
+            raise MalformedObject(str(error)) from error
 
     def note_mark(self, mark: node_pb2.Mark) -> None:
         """Write down the mark of the checkpoint that has just been taken; any thread.
@@ -127,7 +150,7 @@ class DataDirectory:
         part = self._mark.with_suffix(".part")
         try:
             with part.open("wb") as file:
-                file.write(mark.SerializeToString())
+                file.write(seal({field.name: getattr(mark, field.name) for field in mark.DESCRIPTOR.fields}))
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(self._mark)

@@ -11,10 +11,12 @@ from typing import Any
 
 from nodes.members import parse_members, parse_node_id
 from quiesce.errors import DamagedStore, DiskFailed, InvalidConfiguration
+from quiesce.snapshot import MalformedObject
+from quiesce.snapshot.sealed import seal, unseal
 
 FILE_NAME = "identity.json"
 _FORMAT = 2
-# Of clusters whose members could not change: what it says of them is what their configuration said.
+# Of clusters whose members could not change: what it says of them is what their configuration said. It had no checksum.
 _FORMAT_OF_FIXED_MEMBERS = 1
 
 
@@ -42,10 +44,12 @@ def read_identity(directory: Path) -> Identity | None:
     """
     path = directory / FILE_NAME
     try:
-        found = json.loads(path.read_bytes())
+        found = _unsealed(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise DiskFailed(operation="read", path=path, detail=error.strerror) from error
+    except (MalformedObject, ValueError) as error:
         raise DamagedStore(path=path, detail=str(error)) from error
     try:
         identity = _parsed(path, found)
@@ -85,13 +89,24 @@ def write_identity(directory: Path, identity: Identity) -> None:
     }
     try:
         with part.open("wb") as file:
-            file.write(json.dumps(content, indent=2).encode() + b"\n")
+            file.write(seal(content))
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
         fsync_directory(directory)
     except OSError as error:
         raise DiskFailed(operation="write", path=path, detail=str(error)) from error
+
+
+def _unsealed(data: bytes) -> Any:
+    """Return what the file says; only the first format has no checksum."""
+    try:
+        return unseal(data)
+    except MalformedObject:
+        found = json.loads(data)
+        if isinstance(found, dict) and found.get("format") == _FORMAT_OF_FIXED_MEMBERS and "checksum" not in found:
+            return found
+        raise
 
 
 def fsync_directory(directory: Path) -> None:

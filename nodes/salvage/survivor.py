@@ -16,7 +16,7 @@ from nodes.data_directory import DataDirectory
 from nodes.identity import Identity, read_identity
 from nodes.salvage.untouched import UntouchedDisk
 from nodes.store import CheckpointReader
-from nodes.store.store import directory_in_use
+from nodes.store.current import directory_in_use
 from quiesce.errors import DamagedLog, FileUnusable
 from quiesce.v1.peer_pb2 import LogEntry
 

@@ -6,7 +6,6 @@ effect when CURRENT is replaced, so a crash leaves the old one or the new one, a
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,14 +13,13 @@ from pathlib import Path
 
 from rocksdict import RdictIter, Snapshot
 
+from nodes.store.current import FILE_NAME, FIRST, directory_in_use, encode_current
 from nodes.store.engine import Batch, Engine
 from nodes.store.files import Files
 from nodes.store.state import StoreState, load_state
 from nodes.store.view import StoreView
 from quiesce.errors import DamagedStore, StoreClosed
 
-_CURRENT = "CURRENT"
-_FIRST = "store-1"
 _MAX_SPARE = 64
 
 
@@ -63,9 +61,10 @@ class Store:
         # Held while the state changes; readers take it only if a write came between their iterators.
         self._changing = threading.Lock()
         name = _current_name(directory, files)
-        _remove_others(directory, name, files)
         generation = _Generation(files.open_engine(directory / name))
         self.state = load_state(generation.engine)
+        # Nothing goes before it is known that this one can be read.
+        _remove_others(directory, name, files)
         self._publish(generation, self.state)
 
     @property
@@ -129,7 +128,7 @@ class Store:
         files.sync_directory(self.directory)
         generation = _Generation(files.open_engine(moved))
         state = load_state(generation.engine)
-        files.write_durably(self.directory / _CURRENT, moved.name.encode())
+        files.write_durably(self.directory / FILE_NAME, encode_current(moved.name))
         with self._changing:
             self.state = state
             self._publish(generation, state)
@@ -202,31 +201,12 @@ class _Release:
         self.store._release(self.published, iterators)  # noqa: SLF001 one class in two parts
 
 
-def directory_in_use(directory: Path, files: Files | None = None) -> Path | None:
-    """Return the RocksDB directory that a store's CURRENT names, and change nothing; None where no store was made.
-
-    Raises:
-        DamagedStore: CURRENT is missing, or names what is not there.
-    """
-    files, current = files or Files(), directory / _CURRENT
-    if not files.exists(current):
-        if files.exists(directory) and any(entry.name != _FIRST for entry in files.directories(directory)):
-            raise DamagedStore(path=directory, detail=f"{_CURRENT} is missing")
-        return None
-    name = files.read_text(current).strip()
-    if os.sep in name or not name.startswith("store-"):
-        raise DamagedStore(path=current, detail=f"it names `{name}`")
-    if name != _FIRST and not files.exists(directory / name):
-        raise DamagedStore(path=directory, detail=f"{name} is missing")
-    return directory / name
-
-
 def _current_name(directory: Path, files: Files) -> str:
     files.make_directory(directory)
     found = directory_in_use(directory, files)
     if found is None:
-        files.write_durably(directory / _CURRENT, _FIRST.encode())
-        return _FIRST
+        files.write_durably(directory / FILE_NAME, encode_current(FIRST))
+        return FIRST
     return found.name
 
 

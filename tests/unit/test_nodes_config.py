@@ -126,6 +126,18 @@ def test_a_damaged_identity_is_no_identity(tmp_path, content):
         read_identity(tmp_path)
 
 
+def test_any_flipped_bit_of_an_identity_is_found(tmp_path):
+    write_identity(tmp_path, Identity(2, "x", {1: "a:1", 2: "b:2"}))
+    path = tmp_path / FILE_NAME
+    sound = path.read_bytes()
+    for bit in range(8 * len(sound)):
+        flipped = bytearray(sound)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        with pytest.raises(DamagedStore, match=r"identity\.json"):
+            read_identity(tmp_path)
+
+
 def test_a_directory_is_held_by_one(tmp_path):
     first, second = DataDirectory(tmp_path / "d"), DataDirectory(tmp_path / "d")
     first.lock()
@@ -161,6 +173,10 @@ def test_a_checkpoint_counts_only_with_its_mark(tmp_path):
     data.note_mark(Mark(epoch=9, index=40, term=2))
     assert data.checkpoint(9) == (data.checkpoints / "9", Mark(epoch=9, index=40, term=2))
     assert data.checkpoint(5) is None
+    sound = (tmp_path / "mark").read_bytes()
+    for at in range(len(sound)):
+        (tmp_path / "mark").write_bytes(sound[:at] + bytes((sound[at] ^ 1 << at % 8,)) + sound[at + 1 :])
+        assert data.checkpoint(9) is None
     data.remove_checkpoint(9)
     data.remove_checkpoint(9)
     assert data.checkpoint(9) is None
