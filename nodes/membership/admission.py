@@ -17,20 +17,20 @@ def check_caught_up(node_id: int, learner: Voter | None, last_index: int) -> Non
     Raises:
         MembershipChangeRefused: it does not answer, or lacks too much.
     """
+    have = learner.match_index if learner is not None else 0
     if learner is None or not learner.active:
-        raise MembershipChangeRefused(
-            detail=f"node {node_id} does not answer; it gets its vote when it runs and has caught up"
-        )
+        raise _later(have, last_index, f"node {node_id} does not answer; it gets its vote when it runs")
     if not learner.match_index:
         # However short the log is: what the node lacks may be all that is in the store.
-        raise MembershipChangeRefused(
-            detail=f"node {node_id} has still to get a copy of the store; it gets its vote when it has caught up"
-        )
-    lag = last_index - learner.match_index
+        raise _later(have, last_index, f"node {node_id} has still to get a copy of the store before it can vote")
+    lag = last_index - have
     if lag > MOST_LAG:
-        raise MembershipChangeRefused(
-            detail=f"node {node_id} has still to get {lag} entries of the log; it gets its vote when it has caught up"
-        )
+        raise _later(have, last_index, f"node {node_id} has still to get {lag} entries of the log before it can vote")
+
+
+def _later(have: int, last_index: int, detail: str) -> MembershipChangeRefused:
+    """Return a refusal that ends by itself; by the other fields, which no other refusal has, one sees how soon."""
+    return MembershipChangeRefused(detail=detail, match_index=have, last_index=last_index)
 
 
 def check_majority(voters_after: Iterable[int], seen: Mapping[int, Voter]) -> None:

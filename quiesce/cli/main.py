@@ -17,7 +17,7 @@ from quiesce.cli.output import Output
 # `quiesce --help` is quick. Each holds its command as `command`.
 _COMMANDS = {
     "up": ("up", "Start a cluster of three and a coordinator on this machine."),
-    "nodes": ("nodes", "Show nodes; take them out of rotation and back."),
+    "nodes": ("nodes", "Show nodes; add and remove them; take them out of rotation."),
     "databases": ("databases", "List, create, show and drop databases."),
     "backup": ("backup", "Take a snapshot of one replica while the others serve."),
     "snapshots": ("snapshots", "List, show and verify snapshots."),

@@ -31,6 +31,7 @@ from quiesce.cli.up.supervisor import (
     STOP_WITHIN_S,
     Exited,
     Kill,
+    SayGone,
     SayKilled,
     SayRestart,
     Start,
@@ -39,7 +40,7 @@ from quiesce.cli.up.supervisor import (
     Terminate,
     Tick,
 )
-from quiesce.errors import AddressInUse, DirectoryInUse, DirectoryNotEmpty, FileUnusable
+from quiesce.errors import AddressInUse, DirectoryInUse, DirectoryNotEmpty, FileUnusable, NodeRemoved
 
 # --- the supervisor's core
 
@@ -49,6 +50,15 @@ def running() -> Supervisor:
     supervisor = Supervisor(["a", "b"])
     assert supervisor.step(Tick(), 0.0) == [Start("a"), Start("b")]
     return supervisor
+
+
+def test_a_node_that_was_removed_is_not_started_again(running: Supervisor) -> None:
+    assert running.step(Exited("a", NodeRemoved.exit_code), 5.0) == [SayGone("a")]
+    assert running.next_s() is None
+    assert running.step(Tick(), 500.0) == []
+    assert running.step(StopAsked(), 501.0) == [Terminate("b")]
+    running.step(Exited("b", 0), 502.0)
+    assert running.ended
 
 
 def test_a_child_that_ends_is_started_again_later_each_time(running: Supervisor) -> None:

@@ -9,6 +9,10 @@ from quiesce.errors import MembershipChangeRefused
 
 def test_a_vote_only_for_who_has_caught_up() -> None:
     check_caught_up(4, Voter(5_000 - MOST_LAG, True), 5_000)
+    with pytest.raises(MembershipChangeRefused) as refused:
+        check_caught_up(4, Voter(7, True), 5_000)
+    # By these the command line knows that it may wait, and shows how far it is.
+    assert (refused.value.fields["match_index"], refused.value.fields["last_index"]) == ("7", "5000")
     with pytest.raises(MembershipChangeRefused, match=f"{MOST_LAG + 1} entries"):
         check_caught_up(4, Voter(4_999 - MOST_LAG, True), 5_000)
     with pytest.raises(MembershipChangeRefused, match="a copy of the store"):

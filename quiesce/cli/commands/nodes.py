@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from quiesce.cli import membership
 from quiesce.cli.options import DURATION, TIMEOUT_S, cluster_option
 from quiesce.cli.output import Output, pass_output
 from quiesce.client import Client
@@ -19,7 +20,7 @@ from quiesce.v1.node_pb2 import Member, NodeRole, NodeStatus, RotationLease, Ser
 @cluster_option
 @click.pass_context
 def command(ctx: click.Context, cluster: str) -> None:
-    """Show the nodes; take them out of rotation and back. Without a subcommand: list."""
+    """Show the nodes; add and remove them; take them out of rotation and back. Without a subcommand: list."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_nodes, cluster=cluster)
 
@@ -30,14 +31,14 @@ def command(ctx: click.Context, cluster: str) -> None:
 def list_nodes(output: Output, cluster: str) -> None:
     """List the nodes: role, serving state, and how many entries each has still to apply."""
     with Client(cluster, timeout_s=TIMEOUT_S) as client:
-        statuses = client.admin.statuses()
+        statuses, removed = client.admin.statuses(), list(client.admin.members().removed_node_ids)
     answers = [status for _, status in statuses if isinstance(status, NodeStatus)]
     commit = max((status.commit_index for status in answers), default=0)
     facts = [_facts(member, status, commit) for member, status in statuses]
     columns = ("id", "address", "role", "serving", ">lag", "version")
     rows = [[fact.get(column.lstrip(">"), "-") for column in columns] for fact in facts]
     leases = {status.lease.epoch: status.lease for status in answers if status.HasField("lease")}
-    output.table(columns, rows, {"cluster_id": client.cluster_id, "nodes": facts})
+    output.table(columns, rows, {"cluster_id": client.cluster_id, "nodes": facts, "removed": removed})
     if not output.json:
         for lease in leases.values():
             output.message(f"Node {lease.node_id} is out of rotation for {lease.owner}: {lease.reason}")
@@ -47,13 +48,12 @@ def list_nodes(output: Output, cluster: str) -> None:
 
 
 def _facts(member: Member, status: NodeStatus | QuiesceError, commit: int) -> dict[str, Any]:
+    facts: dict[str, Any] = {"id": member.node_id, "address": member.address, "learner": member.learner}
     if isinstance(status, QuiesceError):
-        reason = status.reason()
-        return {"id": member.node_id, "address": member.address, "role": "?", "serving": "unreachable", "error": reason}
-    return {
-        "id": member.node_id,
-        "address": member.address,
-        "role": NodeRole.Name(status.role).removeprefix("NODE_ROLE_").lower(),
+        return facts | {"role": "?", "serving": "unreachable", "error": status.reason()}
+    role = NodeRole.Name(status.role).removeprefix("NODE_ROLE_").lower()
+    return facts | {
+        "role": "learner" if member.learner else role,
         "serving": ServingState.Name(status.serving).removeprefix("SERVING_STATE_").lower().replace("_", " "),
         # The answers are not of one moment: a node asked later may be ahead of what the others knew.
         "lag": max(commit - status.applied_index, 0),
@@ -119,3 +119,7 @@ def transfer_leader(output: Output, node_id: int, cluster: str) -> None:
     with Client(cluster, timeout_s=TIMEOUT_S) as client:
         leader = client.admin.transfer_leadership(node_id)
     output.result({"leader_id": leader}, f"Node {leader} leads.")
+
+
+for subcommand in (membership.add, membership.promote, membership.remove, membership.address):
+    command.add_command(subcommand)

@@ -26,7 +26,7 @@ from quiesce.errors import InvalidConfiguration
     show_default=True,
     help="The cluster's directory; what is in it is started again.",
 )
-@click.option("--nodes", type=click.IntRange(1, 9), default=3, show_default=True, help="How many nodes.")
+@click.option("--nodes", type=click.IntRange(1, 7), default=3, show_default=True, help="How many nodes.")
 @click.option(
     "--first-port",
     type=click.IntRange(1, 65_525),

@@ -17,6 +17,7 @@ from quiesce.cli.up.supervisor import (
     Event,
     Exited,
     Kill,
+    SayGone,
     SayKilled,
     SayRestart,
     Start,
@@ -98,6 +99,8 @@ class Processes:
                 case SayRestart(name, code, delay_s):
                     last = _last_line(self._logs / f"{name}.log")
                     self._say(f"{name} {_ended(code)}; it is started again in {delay_s:g} s. Its last words: {last}")
+                case SayGone(name):
+                    self._say(f"{name} was removed from its cluster and is not started again")
                 case SayKilled(name):
                     self._say(f"{name} did not stop in time and is killed")
 

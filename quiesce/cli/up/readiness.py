@@ -15,7 +15,7 @@ _POLL_S = 0.2
 
 
 async def wait_ready(layout: Layout, *, within_s: float = READY_WITHIN_S) -> int:
-    """Wait until every node serves, one of them as leader, and the coordinator answers; return the leader's id.
+    """Wait until every node serves that was not removed, and the coordinator answers; return the leader's id.
 
     Raises:
         PeersUnreachable: that took too long.
@@ -34,9 +34,11 @@ async def _nodes_ready(layout: Layout) -> int:
         while True:
             with contextlib.suppress(QuiesceError):
                 statuses = [status for _, status in await client.admin.statuses()]
-                serving = [s for s in statuses if isinstance(s, NodeStatus) and _serves(s)]
-                leaders = [status.node_id for status in serving if status.role == NodeRole.NODE_ROLE_LEADER]
-                if leaders and len(serving) == len(layout.members):
+                serving = {s.node_id: s for s in statuses if isinstance(s, NodeStatus) and _serves(s)}
+                leaders = [node for node, status in serving.items() if status.role == NodeRole.NODE_ROLE_LEADER]
+                # Nodes come and go: some of those that this machine began with may have been removed since.
+                gone = (await client.admin.members()).removed_node_ids
+                if leaders and layout.members.keys() - set(gone) <= serving.keys():
                     return leaders[0]
             await asyncio.sleep(_POLL_S)
 

@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from quiesce.errors import NodeRemoved
+
 FIRST_BACKOFF_S = 0.5
 LAST_BACKOFF_S = 30.0
 # A child that ran so long is healthy: its next failure is a first one.
@@ -82,7 +84,14 @@ class SayKilled:
     name: str
 
 
-Effect = Start | Terminate | Kill | SayRestart | SayKilled
+@dataclass(frozen=True, slots=True)
+class SayGone:
+    """Tell the user that a child ended for good, by its own account."""
+
+    name: str
+
+
+Effect = Start | Terminate | Kill | SayRestart | SayKilled | SayGone
 
 
 class _State(Enum):
@@ -144,6 +153,9 @@ class Supervisor:
             child.state = _State.ENDED
             first_ended = self._others_at_s is not None and not self._running(self._stop_first)
             return self._stop_others(now_s) if first_ended else []
+        if code == NodeRemoved.exit_code:
+            child.state = _State.ENDED
+            return [SayGone(name)]
         child.failures = 1 if now_s - child.at_s >= HEALTHY_AFTER_S else child.failures + 1
         delay_s = min(FIRST_BACKOFF_S * 2.0 ** min(child.failures - 1, 16), LAST_BACKOFF_S)
         child.state, child.at_s = _State.WAITING, now_s + delay_s
