@@ -7,6 +7,7 @@ import structlog
 from nodes.config import NodeConfig
 from nodes.consensus import initialise_log
 from nodes.data_directory import DataDirectory
+from nodes.founding import begin_meeting
 from nodes.identity import Identity, write_identity
 from nodes.members import format_members
 from nodes.statemachine.membership import MOST_VOTERS
@@ -43,6 +44,8 @@ def bootstrap(config: NodeConfig, data: DataDirectory) -> Identity:
     identity = Identity(config.node_id, config.cluster_id, members, members)
     data.begin()
     initialise_log(data.raft, voters=sorted(members))
+    if len(identity.members) > 1:
+        begin_meeting(data.path)
     write_identity(data.path, identity)
     data.finished()
     _log.info("new node", cluster_id=identity.cluster_id, members=format_members(members))

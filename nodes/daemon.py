@@ -11,12 +11,14 @@ import structlog
 from nodes.bootstrap import bootstrap, check_new, confirm_identity
 from nodes.config import NodeConfig
 from nodes.data_directory import DataDirectory
-from nodes.identity import read_identity
+from nodes.founding import is_founding
+from nodes.founding.meet import meet_founders
+from nodes.identity import Identity, read_identity
 from nodes.membership.join import check_join, join
 from nodes.restore_mode import await_restore
 from nodes.running import CLIENT_SERVICES, RunningNode
 from quiesce.errors import NodeRemoved
-from quiesce.rpc import open_server
+from quiesce.rpc import Server, open_server
 
 _log = structlog.get_logger("daemon")
 
@@ -30,6 +32,7 @@ async def run_daemon(config: NodeConfig) -> None:
         PeersUnreachable: no leader within the time required.
         NodeRemoved: it is no member any more, or will never be one under this id.
         NodeIdTaken, WrongCluster: it cannot join the cluster that it was pointed to.
+        DirectoryLost: it was a member, and its directory is a new one.
     """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -64,9 +67,24 @@ async def run_daemon(config: NodeConfig) -> None:
             identity = bootstrap(config, data)
         else:
             identity = confirm_identity(config, data, identity)
-        await RunningNode(config, identity, data, server).run(stop)
+        met = await _met(config, identity, data, server, stop)
+        if met is not None:
+            await RunningNode(config, identity, data, met).run(stop)
     finally:
         data.unlock()
+
+
+async def _met(
+    config: NodeConfig, identity: Identity, data: DataDirectory, server: Server, stop: asyncio.Event
+) -> Server | None:
+    """Return the server to go on with, when the founders of a new cluster have met; None where it was stopped before."""
+    if not is_founding(data.path):
+        return server
+    if not await meet_founders(config, identity, data, server, stop, CLIENT_SERVICES):
+        return None
+    reopened = open_server(config.listen)
+    reopened.listen()
+    return reopened
 
 
 def _stop(stop: asyncio.Event) -> None:

@@ -17,7 +17,17 @@ _LOCK = "lock"
 _UNFINISHED = "bootstrap.unfinished"
 # What a bootstrap or a restore makes and may throw away again when it begins anew. The identity first: what a crash in
 # between leaves must not pass for a node.
-_MADE = (FILE_NAME, "raft", "store", "checkpoints", "mark", "mark.part", FILE_NAME + ".part")
+_MADE = (
+    FILE_NAME,
+    "raft",
+    "store",
+    "checkpoints",
+    "mark",
+    "mark.part",
+    "founding",
+    "founding.part",
+    FILE_NAME + ".part",
+)
 # A file system's own entry at a mount point.
 _NOT_OURS = ("lost+found",)
 
@@ -92,6 +102,20 @@ class DataDirectory:
                     made.unlink(missing_ok=True)
         except OSError as error:
             raise DiskFailed(operation="bootstrap", path=self.path, detail=str(error)) from error
+
+    def discard(self) -> None:
+        """Empty the directory of a node that never took part in anything; a crash leaves one that begins anew.
+
+        Raises:
+            DiskFailed: the disk refused.
+        """
+        try:
+            (self.path / _UNFINISHED).touch()
+            fsync_directory(self.path)
+        except OSError as error:
+            raise DiskFailed(operation="discard", path=self.path, detail=str(error)) from error
+        self.begin()
+        self.finished()
 
     def finished(self) -> None:
         """Note that the node is whole: its identity has been written.

@@ -15,6 +15,7 @@ from nodes.identity import Identity
 from nodes.members import format_members
 from nodes.service.restoring import RefuseClients, RestoringService
 from quiesce import __version__
+from quiesce.errors import AwaitingRestore
 from quiesce.rpc import Server
 from quiesce.v1 import node_pb2, node_pb2_grpc
 
@@ -36,7 +37,7 @@ async def await_restore(
         started_ms=time.time_ns() // 1_000_000,
     )
     node_pb2_grpc.add_NodeServicer_to_server(service, server.grpc)
-    server.grpc.add_generic_rpc_handlers((RefuseClients(config.node_id, client_services),))
+    server.grpc.add_generic_rpc_handlers((RefuseClients(AwaitingRestore(node_id=config.node_id), client_services),))
     for name in client_services:
         await server.set_serving(name, False)
     await server.set_serving("", True)

@@ -566,6 +566,16 @@ class ClusterAlive(QuiesceError):
     status = Status.FAILED_PRECONDITION
 
 
+class DirectoryLost(QuiesceError):
+    """Node {node_id} has been part of cluster {cluster_id}, as node {witness} knows, and {path} holds nothing of it.
+    What it had promised is forgotten, so it takes no part under this id again. Start it on the directory that it had,
+    or replace it: `quiesce nodes remove {node_id}`, then `quiesce nodes add` with a new id.
+    """
+
+    exit_code = 85
+    status = Status.FAILED_PRECONDITION
+
+
 def all_errors() -> list[type[QuiesceError]]:
     """Return every error class, by exit code."""
 

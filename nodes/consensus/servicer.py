@@ -17,6 +17,8 @@ from quiesce.errors import InvalidRequest, NodeRemoved, Unavailable, WrongCluste
 from quiesce.rpc import typed_errors
 from quiesce.v1.peer_pb2 import (
     InstallSnapshotResponse,
+    MeetRequest,
+    MeetResponse,
     RaftBatch,
     RaftStreamEnd,
     SnapshotChunk,
@@ -93,6 +95,13 @@ class PeerService(PeerServicer):
         """Say how much of a checkpoint is here."""
         self._admit(request.cluster_id, request.from_node_id)
         return await self.checkpoints.progress(request)
+
+    @typed_errors
+    async def Meet(self, request: MeetRequest, context: Context) -> MeetResponse:  # noqa: ARG002, N802
+        """Say that this node has met all founders, and may have used what the asking one had promised."""
+        if request.cluster_id != self._cluster_id:
+            raise WrongCluster(actual=self._cluster_id, expected=request.cluster_id)
+        return MeetResponse(founded=True)
 
     @typed_errors
     async def InstallSnapshot(  # noqa: N802

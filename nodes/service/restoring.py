@@ -135,10 +135,10 @@ def _report(node_id: int, progress: node_pb2.RestoreProgress, *, done: bool = Fa
 
 
 class RefuseClients(grpc.GenericRpcHandler):
-    """Answers any call to the services of clients with AwaitingRestore."""
+    """Answers any call to the services of clients with one error."""
 
-    def __init__(self, node_id: int, services: tuple[str, ...]) -> None:
-        self._error: QuiesceError = AwaitingRestore(node_id=node_id)
+    def __init__(self, error: QuiesceError, services: tuple[str, ...]) -> None:
+        self._error = error
         self._services = services
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:

@@ -22,6 +22,54 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class MeetRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLUSTER_ID_FIELD_NUMBER: _builtins.int
+    FROM_NODE_ID_FIELD_NUMBER: _builtins.int
+    FOUNDER_IDS_FIELD_NUMBER: _builtins.int
+    cluster_id: _builtins.str
+    from_node_id: _builtins.int
+    @_builtins.property
+    def founder_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """All that the cluster is to begin with, the sender included."""
+
+    def __init__(
+        self,
+        *,
+        cluster_id: _builtins.str = ...,
+        from_node_id: _builtins.int = ...,
+        founder_ids: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "founder_ids", b"founder_ids", "from_node_id", b"from_node_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MeetRequest: _TypeAlias = MeetRequest  # noqa: Y015
+
+@_typing.final
+class MeetResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FOUNDED_FIELD_NUMBER: _builtins.int
+    founded: _builtins.bool
+    """Whether the answering node has met all founders, and so may have used what the asking one had promised."""
+    def __init__(
+        self,
+        *,
+        founded: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["founded", b"founded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MeetResponse: _TypeAlias = MeetResponse  # noqa: Y015
+
+@_typing.final
 class RaftBatch(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

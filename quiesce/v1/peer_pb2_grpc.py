@@ -50,6 +50,11 @@ class PeerStub:
                 request_serializer=quiesce_dot_v1_dot_peer__pb2.SnapshotChunk.SerializeToString,
                 response_deserializer=quiesce_dot_v1_dot_peer__pb2.InstallSnapshotResponse.FromString,
                 _registered_method=True)
+        self.Meet = channel.unary_unary(
+                '/quiesce.v1.Peer/Meet',
+                request_serializer=quiesce_dot_v1_dot_peer__pb2.MeetRequest.SerializeToString,
+                response_deserializer=quiesce_dot_v1_dot_peer__pb2.MeetResponse.FromString,
+                _registered_method=True)
 
 
 class PeerServicer:
@@ -78,6 +83,13 @@ class PeerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Meet(self, request, context):
+        """Asked by a node of a new cluster before it takes part for the first time, of each of the others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PeerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -95,6 +107,11 @@ def add_PeerServicer_to_server(servicer, server):
                     servicer.InstallSnapshot,
                     request_deserializer=quiesce_dot_v1_dot_peer__pb2.SnapshotChunk.FromString,
                     response_serializer=quiesce_dot_v1_dot_peer__pb2.InstallSnapshotResponse.SerializeToString,
+            ),
+            'Meet': grpc.unary_unary_rpc_method_handler(
+                    servicer.Meet,
+                    request_deserializer=quiesce_dot_v1_dot_peer__pb2.MeetRequest.FromString,
+                    response_serializer=quiesce_dot_v1_dot_peer__pb2.MeetResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -179,6 +196,33 @@ class Peer:
             '/quiesce.v1.Peer/InstallSnapshot',
             quiesce_dot_v1_dot_peer__pb2.SnapshotChunk.SerializeToString,
             quiesce_dot_v1_dot_peer__pb2.InstallSnapshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Meet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quiesce.v1.Peer/Meet',
+            quiesce_dot_v1_dot_peer__pb2.MeetRequest.SerializeToString,
+            quiesce_dot_v1_dot_peer__pb2.MeetResponse.FromString,
             options,
             channel_credentials,
             insecure,

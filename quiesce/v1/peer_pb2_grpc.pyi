@@ -41,6 +41,8 @@ class PeerStub:
     """A store checkpoint for a follower that is too far behind. The first chunk carries the header; the chunks begin where
     `SnapshotProgress` says.
     """
+    Meet: _grpc.UnaryUnaryMultiCallable[_peer_pb2.MeetRequest, _peer_pb2.MeetResponse]
+    """Asked by a node of a new cluster before it takes part for the first time, of each of the others."""
 
 @_typing.type_check_only
 class PeerAsyncStub(PeerStub):
@@ -55,6 +57,8 @@ class PeerAsyncStub(PeerStub):
     """A store checkpoint for a follower that is too far behind. The first chunk carries the header; the chunks begin where
     `SnapshotProgress` says.
     """
+    Meet: _aio.UnaryUnaryMultiCallable[_peer_pb2.MeetRequest, _peer_pb2.MeetResponse]  # type: ignore[assignment]
+    """Asked by a node of a new cluster before it takes part for the first time, of each of the others."""
 
 class PeerServicer(metaclass=_abc_1.ABCMeta):
     """Between the nodes of one cluster; not for clients."""
@@ -84,5 +88,13 @@ class PeerServicer(metaclass=_abc_1.ABCMeta):
         """A store checkpoint for a follower that is too far behind. The first chunk carries the header; the chunks begin where
         `SnapshotProgress` says.
         """
+
+    @_abc_1.abstractmethod
+    def Meet(
+        self,
+        request: _peer_pb2.MeetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_peer_pb2.MeetResponse, _abc.Awaitable[_peer_pb2.MeetResponse]]:
+        """Asked by a node of a new cluster before it takes part for the first time, of each of the others."""
 
 def add_PeerServicer_to_server(servicer: PeerServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

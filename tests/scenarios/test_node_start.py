@@ -13,17 +13,20 @@ from tests.scenarios.daemon import Daemon, until
 
 
 class Starter:
-    """Starts `quiesce node` with one member more than itself, which never comes."""
+    """Starts `quiesce node` with one member more than itself, which never comes; or `alone`."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         ports = free_ports(2)
         self.port, self.data = ports[0], directory / "data"
-        self._members = ",".join(f"{node}=127.0.0.1:{port}" for node, port in enumerate(ports, 1))
+        self.members = {node: f"127.0.0.1:{port}" for node, port in enumerate(ports, 1)}
         self.daemons: list[Daemon] = []
 
-    def __call__(self, *arguments: str, node_id: int = 1, data: Path | None = None, new: bool = True) -> Daemon:
-        identity = [f"--members={self._members}", "--cluster-id=x"] if new else []
+    def __call__(
+        self, *arguments: str, node_id: int = 1, data: Path | None = None, new: bool = True, alone: bool = False
+    ) -> Daemon:
+        members = [f"{node}={address}" for node, address in self.members.items() if not alone or node == node_id]
+        identity = [f"--members={','.join(members)}", "--cluster-id=x"] if new else []
         place = [f"--node-id={node_id}", f"--data={data or self.data}", f"--listen=127.0.0.1:{self.port}"]
         daemon = Daemon(["node", *place, *identity, *arguments], self._directory / f"{len(self.daemons)}.log")
         self.daemons.append(daemon)
@@ -97,13 +100,13 @@ def test_a_directory_of_something_else_is_left_alone(start):
 
 
 def test_a_damaged_log_is_said_to_be_so(start):
-    daemon = start()
+    daemon = start(alone=True)
     until(lambda: "listening" in daemon.tail(), 20, "the daemon listens")
     daemon.kill()
     log = next((start.data / "raft").glob("*.log"))
     content = bytearray(log.read_bytes())
     content[20] ^= 0xFF
     log.write_bytes(content)
-    daemon = start()
+    daemon = start(alone=True)
     assert daemon.wait(20) == 71
     assert str(log) in daemon.tail()

@@ -362,7 +362,7 @@ async def test_a_node_in_waiting(tmp_path):
     port = server.listen()
     service = RestoringService(node_id=2, address="h:2", data=tmp_path, version="1", load=load, started_ms=5)
     node_pb2_grpc.add_NodeServicer_to_server(service, server.grpc)
-    server.grpc.add_generic_rpc_handlers((RefuseClients(2, ("quiesce.v1.Records",)),))
+    server.grpc.add_generic_rpc_handlers((RefuseClients(AwaitingRestore(node_id=2), ("quiesce.v1.Records",)),))
     await server.start([])
     async with open_channel(f"127.0.0.1:{port}") as channel:
         node, records = node_pb2_grpc.NodeStub(channel), record_pb2_grpc.RecordsStub(channel)
