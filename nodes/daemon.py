@@ -77,7 +77,7 @@ async def run_daemon(config: NodeConfig) -> None:
 async def _met(
     config: NodeConfig, identity: Identity, data: DataDirectory, server: Server, stop: asyncio.Event
 ) -> Server | None:
-    """Return the server to go on with, when the founders of a new cluster have met; None where it was stopped before."""
+    """Return the server to go on with when the founders of a new cluster have met; None where it was stopped before."""
     if not is_founding(data.path):
         return server
     if not await meet_founders(config, identity, data, server, stop, CLIENT_SERVICES):

@@ -122,11 +122,13 @@ def _facts(survivor: Survivor) -> dict[str, Any]:
 
 def _what_it_holds(survivor: Survivor, directory: Path) -> str:
     identity, last = survivor.identity, survivor.last
+    removed = "\nIt was removed from the cluster: what was written since is not here." if identity.removed else ""
     return (
         f"{directory} is node {identity.node_id} of cluster {identity.cluster_id}. "
         f"Its log ends with term {last.term}, index {last.index}.\n"
         f"Committed through index {survivor.committed}, as far as it knows; {survivor.uncertain_commands} commands "
         f"in {last.index - survivor.committed} entries stand behind that, and a majority may or may not have had them."
+        f"{removed}"
     )
 
 

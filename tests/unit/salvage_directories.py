@@ -14,7 +14,7 @@ from nodes.consensus.recovery import recover_log
 from nodes.data_directory import DataDirectory
 from nodes.identity import Identity, write_identity
 from nodes.statemachine import ReplicatedState
-from quiesce.v1.peer_pb2 import Command
+from quiesce.v1.peer_pb2 import Command, LogEntry
 
 MEMBERS = {1: "127.0.0.1:1", 2: "127.0.0.1:2", 3: "127.0.0.1:3"}
 
@@ -28,9 +28,12 @@ def _varint(number: int) -> bytes:
 
 
 def stored(one: Entry) -> StoredEntry:
-    """Return an entry as raft-rs encodes it (eraftpb.Entry)."""
-    data = b"\x10" + _varint(one.term) + b"\x18" + _varint(one.index) + b"\x22" + _varint(len(one.data)) + one.data
-    return StoredEntry(one.index, one.term, data)
+    """Return an entry as raft-rs encodes it (eraftpb.Entry); a change of the members is a ConfChangeV2's context."""
+    head = b"\x10" + _varint(one.term) + b"\x18" + _varint(one.index)
+    field = b"\x22"
+    if any(command.HasField("change_membership") for command in LogEntry.FromString(one.data).commands):
+        head, field = b"\x08\x02" + head, b"\x32"
+    return StoredEntry(one.index, one.term, head + field + _varint(len(one.data)) + one.data)
 
 
 def lost_node(

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from salvage_directories import lost_node, tree
+from salvage_directories import MEMBERS, lost_node, tree
 from state_entries import Entry, alter, command, create, drain, entry, new_class, new_database, texts, write
 
 from nodes.consensus.recovery import recover_log
@@ -87,6 +87,16 @@ def test_a_write_that_is_sent_again_is_applied_once(tmp_path: Path) -> None:
 
 def entry_behind(state: ReplicatedState, *commands: peer_pb2.Command) -> Entry:
     return entry(state.applied[0] + 1, *commands, term=4)
+
+
+def test_a_change_of_members_that_was_under_way_changes_nothing_in_the_new_cluster(tmp_path: Path) -> None:
+    founders = peer_pb2.Membership(nodes=[peer_pb2.Membership.Node(node_id=n, address=a) for n, a in MEMBERS.items()])
+    adopt = command(adopt_membership=founders)
+    entries = [*SETUP, [adopt], [command(change_membership=peer_pb2.MembershipChange(remove=1))], [named("a")]]
+    old = lost_node(tmp_path / "old", *entries, committed=3, applied=3)
+    state = made(old, tmp_path / "new")
+    assert names_in(state) == ["a"]
+    assert state.membership == peer_pb2.Membership(nodes=[peer_pb2.Membership.Node(node_id=7, address=ADDRESS)])
 
 
 def test_a_survivor_that_never_applied_anything(tmp_path: Path) -> None:
