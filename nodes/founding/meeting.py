@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Collection, Iterable
@@ -10,6 +9,8 @@ from pathlib import Path
 
 from nodes.identity import fsync_directory
 from quiesce.errors import DamagedStore, DirectoryLost, DiskFailed
+from quiesce.snapshot import MalformedObject
+from quiesce.snapshot.sealed import seal, unseal
 
 FILE_NAME = "founding"
 
@@ -80,16 +81,18 @@ def is_founding(directory: Path) -> bool:
 def _read(directory: Path) -> list[int]:
     path = directory / FILE_NAME
     try:
-        return [int(node) for node in json.loads(path.read_bytes())["answered"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return [int(node) for node in unseal(path.read_bytes())["answered"]]
+    except OSError as error:
+        raise DiskFailed(operation="read", path=path, detail=error.strerror) from error
+    except (MalformedObject, ValueError, KeyError, TypeError) as error:
         raise DamagedStore(path=path, detail=f"{type(error).__name__}: {error}") from error
 
 
 def _write(directory: Path, answered: Iterable[int]) -> None:
     path, part = directory / FILE_NAME, directory / f"{FILE_NAME}.part"
     try:
-        with part.open("w") as file:
-            json.dump({"answered": sorted(answered)}, file)
+        with part.open("wb") as file:
+            file.write(seal({"answered": sorted(answered)}))
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)

@@ -80,7 +80,10 @@ def test_an_answer_after_the_end_does_not_begin_again(directory: Path) -> None:
 
 
 def test_a_damaged_file_is_said_to_be_so(directory: Path) -> None:
-    (directory / "founding").write_text("{")
+    meeting(directory).answer(2)
+    content = (directory / "founding").read_text()
+    (directory / "founding").write_text(content.replace("[2]", "[3]"))
+    assert (directory / "founding").read_text() != content
     with pytest.raises(DamagedStore, match="founding"):
         meeting(directory)
 
