@@ -19,6 +19,7 @@ from coordinator.service import SERVICE, BackupsService
 from coordinator.snapshots import Snapshots
 from coordinator.threads import RepositoryThreads
 from quiesce.client import AsyncClient
+from quiesce.errors import QuiesceError
 from quiesce.rpc import Server, open_server
 from quiesce.snapshot import new_snapshot_id
 from quiesce.v1 import backup_pb2_grpc
@@ -28,6 +29,7 @@ log = structlog.get_logger()
 # Five seconds from SIGTERM to the end: the lease goes first, then those who watch.
 STOP_JOBS_S = 4.0
 STOP_CALLS_S = 0.5
+MEMBERS_EVERY_S = 5.0
 
 
 def now() -> Moment:
@@ -87,11 +89,12 @@ async def serve(config: CoordinatorConfig) -> None:
         log.info("listening", address=config.listen, port=port, cluster=", ".join(config.cluster))
         ready = asyncio.create_task(jobs.make_ready())
         health = asyncio.create_task(_show_ready(jobs, server))
+        members = asyncio.create_task(_keep_up(client))
         try:
             await _until(stop, ready)
         finally:
             log.info("stopping")
-            for task in (ready, health):
+            for task in (ready, health, members):
                 task.cancel()
             await jobs.stop(STOP_JOBS_S)
             await server.stop(STOP_CALLS_S)
@@ -107,6 +110,14 @@ async def _until(stop: asyncio.Event, ready: asyncio.Task[None]) -> None:
         await stopping
     finally:
         stopping.cancel()
+
+
+async def _keep_up(client: AsyncClient) -> None:
+    """Ask now and then who the members are: between two backups all those may be replaced that it was told of."""
+    while True:
+        with contextlib.suppress(QuiesceError):
+            await client.admin.members()
+        await asyncio.sleep(MEMBERS_EVERY_S)
 
 
 async def _show_ready(jobs: Jobs, server: Server) -> None:

@@ -72,6 +72,8 @@ class PeerProgress:
     active: bool
     # Has the log and no vote.
     learner: bool = False
+    # The tick at which something last came from it.
+    heard_tick: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class ConsensusStatus:
     first_index: int = 0
     last_index: int = 0
     log_bytes: int = 0
+    # How often the clock has ticked.
+    tick: int = 0
     # As the core has it now: the state may be a moment ahead.
     voters: Sequence[int] = ()
     learners: Sequence[int] = ()

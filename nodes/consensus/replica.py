@@ -75,6 +75,10 @@ class Replica:
         """Ticks since the start."""
         return self._ticks
 
+    def heard_at(self, node: int) -> int:
+        """Return the tick of the last message from a node; -1: there was none."""
+        return self._heard.get(node, -1)
+
     def hears(self, node: int) -> bool:
         """Say whether another node has sent anything within an election timeout. Any thread."""
         heard = self._heard.get(node)

@@ -15,7 +15,10 @@ def visible(replica: Replica, *, applied: int, removed: Container[int]) -> Conse
     seen = replica.status
     peers = {
         node: PeerProgress(
-            match=match, active=node == replica.node_id or replica.hears(node), learner=node in seen.learners
+            match=match,
+            active=node == replica.node_id or replica.hears(node),
+            learner=node in seen.learners,
+            heard_tick=replica.heard_at(node),
         )
         for node, match, _, _ in seen.progress
     }
@@ -28,6 +31,7 @@ def visible(replica: Replica, *, applied: int, removed: Container[int]) -> Conse
         first_index=seen.first_index,
         last_index=seen.last_index,
         log_bytes=replica.log.size,
+        tick=replica.ticks,
         voters=seen.voters,
         learners=seen.learners,
         peers=peers,

@@ -114,6 +114,14 @@ class Rotation:
         """Return the voters and learners as this leader sees them; empty where it does not lead."""
         return self._seen(learners=True)
 
+    def heard_since(self, tick: int) -> dict[int, Voter]:
+        """Return the same, active only who has sent something after that tick of the consensus clock."""
+        peers = self._consensus.status().peers
+        return {
+            n: voter if n == self._node_id else Voter(voter.match_index, n in peers and peers[n].heard_tick > tick)
+            for n, voter in self.nodes().items()
+        }
+
     def _seen(self, *, learners: bool) -> dict[int, Voter]:
         status = self._consensus.status()
         if status.role != node_pb2.NODE_ROLE_LEADER:

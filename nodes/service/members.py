@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -108,8 +108,7 @@ class Members:
             return self.response()
         after = membership.voters(membership.changed(self._state.membership, change))
 
-        def check() -> None:
-            seen = self._rotation.nodes()
+        def check(seen: Mapping[int, Voter]) -> None:
             check_caught_up(node_id, seen.get(node_id), self._consensus.status().last_index)
             check_majority(after, seen)
 
@@ -128,7 +127,7 @@ class Members:
             return self.response()
         after = membership.voters(membership.changed(held, change))
         if node_id in voters:
-            await self._patiently(lambda: check_majority(after, self._rotation.nodes()), timeout_s)
+            await self._patiently(lambda seen: check_majority(after, seen), timeout_s)
         if node_id == self._node_id:
             await self._hand_over(timeout_s)
         return await self._change(change, timeout_s)
@@ -176,15 +175,20 @@ class Members:
         leader = await self._consensus.transfer_leadership(successor, timeout_s=timeout_s)
         raise NotLeader(node_id=self._node_id, leader_address=self._consensus.addresses().get(leader, "unknown"))
 
-    async def _patiently(self, check: Callable[[], None], timeout_s: float) -> None:
-        """Check until it is so; a leader that is new has to hear from the others first."""
+    async def _patiently(self, check: Callable[[Mapping[int, Voter]], None], timeout_s: float) -> None:
+        """Check until it is so, by who answers from now on.
+
+        A node that has just died is taken for active up to an election's time: too long for what cannot be undone.
+        And a leader that is new has to hear from the others first.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + min(timeout_s / 2, _PATIENCE_S)
+        asked = self._consensus.status().tick
         while True:
             # Raises where it does not lead any more, and knows nothing.
             self.voters()
             try:
-                return check()
+                return check(self._rotation.heard_since(asked))
             except MembershipChangeRefused:
                 if loop.time() >= deadline:
                     raise
