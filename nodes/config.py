@@ -11,6 +11,8 @@ from quiesce.daemon.configuration import LOG_KEYS, Key, boolean, parse_values, s
 from quiesce.errors import InvalidConfiguration
 
 DEFAULT_BASE_PORT = 7100
+# A slower sender would pass for one that hangs.
+_LEAST_RATE = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class NodeConfig:
     max_requests: int
     max_scans: int
     max_lag_entries: int
+    checkpoint_rate: int
     drain_grace: float
     stop_grace: float
 
@@ -67,6 +70,14 @@ def _cluster_id(key: str, value: object) -> str:
     return parse_cluster_id(key, found) if found else ""
 
 
+def _rate(key: str, value: object) -> int:
+    """Read bytes a second, 0 for no limit."""
+    found: int = whole(0, 1 << 40)(key, value)
+    if 0 < found < _LEAST_RATE:
+        raise InvalidConfiguration(detail=f"{key}: {found} is less than {_LEAST_RATE} bytes a second")
+    return found
+
+
 KEYS = (
     Key("node_id", parse_node_id, None, "This node's id, unique in the cluster for ever."),
     Key("data", _path, None, "The data directory; made where it is missing."),
@@ -85,6 +96,7 @@ KEYS = (
     Key("max_requests", whole(1, 1_000_000), 4096, "Client requests in flight; more are refused."),
     Key("max_scans", whole(1, 10_000), 64, "Scans among them: each pins a view of the store."),
     Key("max_lag_entries", whole(1, 1_000_000_000), 10_000, "No node is drained while a voter is further behind."),
+    Key("checkpoint_rate", _rate, 64 << 20, "Bytes a second of checkpoints for followers far behind; 0: no limit."),
     Key("drain_grace", seconds, "5s", "What running reads get when the node leaves rotation."),
     Key("stop_grace", seconds, "5s", "What running calls get when the daemon is stopped."),
 )

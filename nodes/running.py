@@ -67,7 +67,10 @@ class RunningNode:
             state=self._state,
             on_removed=self._on_removed,
             options=ConsensusOptions(
-                tick_ms=config.tick_ms, heartbeat_ticks=config.heartbeat_ticks, election_ticks=config.election_ticks
+                tick_ms=config.tick_ms,
+                heartbeat_ticks=config.heartbeat_ticks,
+                election_ticks=config.election_ticks,
+                checkpoint_rate=config.checkpoint_rate,
             ),
         )
         gate = Gate(clock_ms=wall_ms, monotonic=time.monotonic, grace_s=config.drain_grace)

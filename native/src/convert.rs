@@ -58,7 +58,7 @@ pub fn role(role: StateRole) -> u8 {
     }
 }
 
-fn snapshot_of(message: &[u8]) -> PyResult<Message> {
+pub fn snapshot_of(message: &[u8]) -> PyResult<Message> {
     let message: Message = decode(message)?;
     if message.get_msg_type() != MessageType::MsgSnapshot {
         return Err(PyValueError::new_err("the message carries no snapshot"));

@@ -265,6 +265,23 @@ impl RaftCore {
         self.node.mut_store().clear_snapshot();
     }
 
+    /// Starts the log anew behind the snapshot that a message carries and the caller has installed. It is committed in
+    /// whatever term, so it counts also where this node has come to a later one than the message since.
+    fn restore(&mut self, message: &[u8]) -> PyResult<()> {
+        let mut message = convert::snapshot_of(message)?;
+        let raft = &mut self.node.raft;
+        if message.term >= raft.term {
+            // What fails is a stranger's message, or one that tells nothing new.
+            let _ = self.node.step(message);
+            return Ok(());
+        }
+        if raft.state != StateRole::Follower {
+            raft.become_follower(raft.term, raft::INVALID_ID);
+        }
+        raft.restore(message.take_snapshot());
+        Ok(())
+    }
+
     /// Returns (follower, least index) where a snapshot was asked for and there was none; forgets it.
     fn snapshot_wanted(&self) -> Option<(u64, u64)> {
         self.node.store().take_wanted()

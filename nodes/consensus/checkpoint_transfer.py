@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import grpc.aio
@@ -17,6 +18,7 @@ from quiesce.v1.peer_pb2 import InstallSnapshotResponse, SnapshotChunk
 from quiesce.v1.peer_pb2_grpc import PeerStub
 
 _log = structlog.get_logger(__name__)
+_WHY_S = 1.0
 
 Call = grpc.aio.StreamUnaryCall[SnapshotChunk, InstallSnapshotResponse]
 
@@ -60,6 +62,9 @@ async def transfer(
             await call.done_writing()
             async with asyncio.timeout(options.snapshot_install_s):
                 await call
+        except (grpc.RpcError, asyncio.InvalidStateError) as error:
+            # A write says only that the call has ended; the call knows why.
+            raise await _ended(call) or error from None
         finally:
             call.cancel()
     except (grpc.RpcError, asyncio.InvalidStateError, TimeoutError, OSError) as error:
@@ -68,6 +73,16 @@ async def transfer(
         return False
     _log.info("checkpoint sent", **_seen(to, checkpoint), sent=sent)
     return True
+
+
+async def _ended(call: Call) -> grpc.RpcError | None:
+    with contextlib.suppress(TimeoutError):
+        try:
+            async with asyncio.timeout(_WHY_S):
+                await call
+        except grpc.RpcError as error:
+            return error
+    return None
 
 
 async def _write(call: Call, chunk: SnapshotChunk, options: ConsensusOptions) -> None:

@@ -160,7 +160,7 @@ class Replica:
             done(False)
             return
         if index <= max(self._committed, self._applier.applied):
-            self.core.step([message])
+            self.core.restore(message)
             self._effects.discard(directory)
             done(True)
             return
@@ -170,7 +170,7 @@ class Replica:
             self._installing = False
             self._delivered = max(self._delivered, index)
             self._fail(self._appended.skipped(index), OutcomeUnknown(detail="a snapshot hides what became of it"))
-            self.core.step([message])
+            self.core.restore(message)
             self._effects.discard(directory)
             done(True)
 

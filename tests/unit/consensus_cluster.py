@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from nodes.consensus import CheckpointMade, CommittedEntry, Consensus, ConsensusOptions, initialise_log
@@ -105,10 +105,17 @@ def free_port() -> int:
 
 
 class Node:
-    def __init__(self, node_id: int, members: dict[int, str], root: Path, options: ConsensusOptions) -> None:
+    def __init__(
+        self,
+        node_id: int,
+        members: dict[int, str],
+        root: Path,
+        options: ConsensusOptions,
+        state: Callable[[Path], Dictionary] = Dictionary,
+    ) -> None:
         self.id = node_id
         self.directory = root / str(node_id)
-        self.state = Dictionary(self.directory / "store")
+        self.state = state(self.directory / "store")
         self.failures: list[BaseException] = []
         self.consensus = Consensus(
             node_id=node_id,
@@ -132,8 +139,18 @@ class Node:
 
 
 class InProcessCluster:
-    def __init__(self, root: Path, size: int = 3, **options: object) -> None:
+    def __init__(
+        self,
+        root: Path,
+        size: int = 3,
+        state: Callable[[Path], Dictionary] = Dictionary,
+        late: Collection[int] = (),
+        **options: object,
+    ) -> None:
         self.root = root
+        self.state = state
+        # Members that are not started with the others.
+        self.late = late
         self.failures: list[BaseException] = []
         quick = {"tick_ms": 10, "election_ticks": 20, "on_fatal": self.failures.append}
         self.options = ConsensusOptions(**{**quick, **options})
@@ -144,7 +161,8 @@ class InProcessCluster:
         for node in self.members:
             initialise_log(self.root / str(node) / "raft", voters=list(self.members))
         for node in self.members:
-            await self.start(node)
+            if node not in self.late:
+                await self.start(node)
         await self.leader()
         return self
 
@@ -154,7 +172,7 @@ class InProcessCluster:
         assert self.failures == []
 
     async def start(self, node_id: int) -> Node:
-        node = Node(node_id, self.members, self.root, self.options)
+        node = Node(node_id, self.members, self.root, self.options, self.state)
         await node.start()
         self.nodes[node_id] = node
         return node

@@ -9,9 +9,9 @@ from nodes._native import RaftCore, describe_snapshot, snapshot_members
 FOLLOWER, LEADER = 1, 3
 
 
-def core(node_id: int, *, voters: Iterable[int] = (1, 2, 3), base: tuple[int, int] = (5, 1)) -> RaftCore:
+def core(node_id: int, *, voters: Iterable[int] = (1, 2, 3), base: tuple[int, int] = (5, 1), term: int = 1) -> RaftCore:
     return RaftCore(
-        node_id=node_id, applied=base[0], hard_state=(base[1], 0, base[0]), voters=list(voters), learners=[],
+        node_id=node_id, applied=base[0], hard_state=(max(term, base[1]), 0, base[0]), voters=list(voters), learners=[],
         base=base, entries=[], election_tick=10, heartbeat_tick=1, max_size_per_msg=1 << 20, max_inflight_msgs=16,
     )  # fmt: skip
 
@@ -78,6 +78,32 @@ def test_only_committed_entries_are_given_out_and_at_least_one():
     exchange(cores)
     assert len(cores[1].entries(7, 9, 1)) == 1
     assert len(cores[1].entries(7, 9, 1 << 20)) == 2
+
+
+def test_a_checkpoint_that_is_installed_counts_although_its_sender_leads_no_more():
+    cores = elected()
+    cores[1].propose([b"x"] * 20)
+    exchange({1: cores[1], 2: cores[2]})
+    cores[1].advance_apply_to(26)
+    cores[1].compact(20)
+    cores[1].set_snapshot(22, cores[1].term_at(22) or 0, b"", [1, 2, 3], [])
+    cores[1].report_unreachable(3)
+    snapshots: list[tuple[int, int, bytes]] = []
+    while not snapshots:
+        cores[1].tick()
+        exchange(cores, snapshots)
+    late = core(3, term=9)
+    late.step([snapshots[0][2]])
+    assert late.status().first_index == 6
+    late.campaign()
+    late.restore(snapshots[0][2])
+    ready = late.ready()
+    assert ready is not None
+    assert ready.snapshot is not None
+    assert ready.snapshot[0] == 22
+    late.advance()
+    status = late.status()
+    assert (status.first_index, status.commit, status.term, status.role) == (23, 22, 9, FOLLOWER)
 
 
 def test_a_follower_behind_the_compacted_log_asks_for_a_snapshot():
