@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from nodes.identity import FILE_NAME, fsync_directory
-from quiesce.errors import DirectoryInUse, DirectoryNotEmpty, DiskFailed
+from quiesce.errors import DirectoryInUse, DirectoryNotEmpty, disk_failed
 from quiesce.snapshot import MalformedObject
 from quiesce.snapshot.sealed import seal, unseal
 from quiesce.v1 import node_pb2
@@ -55,7 +55,7 @@ class DataDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise DiskFailed(operation="open", path=self.path, detail=str(error)) from error
+            raise disk_failed("open", self.path, error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -79,7 +79,7 @@ class DataDirectory:
         try:
             found = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
         except OSError as error:
-            raise DiskFailed(operation="reading", path=self.path, detail=str(error)) from error
+            raise disk_failed("reading", self.path, error) from error
         if _UNFINISHED not in found and found - {_LOCK, *_NOT_OURS}:
             raise DirectoryNotEmpty(path=self.path)
 
@@ -101,7 +101,7 @@ class DataDirectory:
                 else:
                     made.unlink(missing_ok=True)
         except OSError as error:
-            raise DiskFailed(operation="bootstrap", path=self.path, detail=str(error)) from error
+            raise disk_failed("bootstrap", self.path, error) from error
 
     def discard(self) -> None:
         """Empty the directory of a node that never took part in anything; a crash leaves one that begins anew.
@@ -127,7 +127,7 @@ class DataDirectory:
             (self.path / _UNFINISHED).unlink(missing_ok=True)
             fsync_directory(self.path)
         except OSError as error:
-            raise DiskFailed(operation="fsync", path=self.path, detail=error.strerror) from error
+            raise disk_failed("fsync", self.path, error) from error
 
     def checkpoint_epochs(self) -> list[int]:
         """Return the epochs of the checkpoints that lie here, in order."""
@@ -179,4 +179,4 @@ class DataDirectory:
                 os.fsync(file.fileno())
             part.replace(self._mark)
         except OSError as error:
-            raise DiskFailed(operation="write", path=self._mark, detail=str(error)) from error
+            raise disk_failed("write", self._mark, error) from error

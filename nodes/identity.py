@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nodes.members import parse_members, parse_node_id
-from quiesce.errors import DamagedStore, DiskFailed, InvalidConfiguration
+from quiesce.errors import DamagedStore, InvalidConfiguration, disk_failed
 from quiesce.snapshot import MalformedObject
 from quiesce.snapshot.sealed import seal, unseal
 
@@ -48,7 +48,7 @@ def read_identity(directory: Path) -> Identity | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise DiskFailed(operation="read", path=path, detail=error.strerror) from error
+        raise disk_failed("read", path, error) from error
     except (MalformedObject, ValueError) as error:
         raise DamagedStore(path=path, detail=str(error)) from error
     try:
@@ -95,7 +95,7 @@ def write_identity(directory: Path, identity: Identity) -> None:
         part.replace(path)
         fsync_directory(directory)
     except OSError as error:
-        raise DiskFailed(operation="write", path=path, detail=str(error)) from error
+        raise disk_failed("write", path, error) from error
 
 
 def _unsealed(data: bytes) -> Any:

@@ -58,6 +58,7 @@ class RunningNode:
         self._state = ReplicatedState(data.path, identity.node_id)
         self._state.on_checkpoint = lambda _, mark: data.note_mark(mark)
         self._removed: asyncio.Future[NodeRemoved] = asyncio.get_running_loop().create_future()
+        self._damaged: asyncio.Future[QuiesceError] = asyncio.get_running_loop().create_future()
         self._keeper = MembershipKeeper(identity, config.members, data.path, self._state)
         self._consensus = Consensus(
             node_id=identity.node_id,
@@ -82,6 +83,7 @@ class RunningNode:
             ),
             gate=gate,
             has_leader=lambda: self._consensus.status().leader_id != 0,
+            on_damage=self._on_damage,
             max_requests=config.max_requests,
             max_scans=config.max_scans,
         )
@@ -92,6 +94,7 @@ class RunningNode:
             cluster_id=identity.cluster_id,
             data=data,
             epoch=lambda: self._rotation.epoch,
+            on_damage=self._on_damage,
         )
         self._rotation = Rotation(
             node_id=identity.node_id,
@@ -142,6 +145,7 @@ class RunningNode:
             DamagedLog, DamagedStore, DiskFailed: at the start; later such an error ends the process.
             PeersUnreachable: no leader within the time required.
             NodeRemoved: it is no member any more.
+            DamagedStore, DiskFailed: also what a read has met later.
         """
         await self._set_health(False)
         await self._consensus.start()
@@ -152,6 +156,7 @@ class RunningNode:
             await first_of(
                 stop.wait(),
                 self._removal(),
+                self._damage(),
                 self._rotation.run(),
                 self._keeper.run(self._consensus, self._proposals),
                 watch_leader(
@@ -174,6 +179,16 @@ class RunningNode:
 
     async def _removal(self) -> None:
         raise await self._removed
+
+    def _on_damage(self, error: QuiesceError) -> None:
+        """End this node in good order: whatever else it answered could be wrong as well, and the others have it all."""
+        if not self._damaged.done():
+            _log.error("damage found while serving", error=str(error))
+            self._rotation.stop_serving()
+            self._damaged.set_result(error)
+
+    async def _damage(self) -> None:
+        raise await self._damaged
 
     async def _stop(self) -> None:
         _log.info("stopping")

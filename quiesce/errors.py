@@ -7,6 +7,7 @@ Exit codes: 1 unexpected, 2 wrong usage (click), 10-19 reaching a cluster, 20-39
 
 from __future__ import annotations
 
+import errno
 import inspect
 from typing import ClassVar
 
@@ -478,8 +479,8 @@ class AddressInUse(QuiesceError):
 
 
 class DamagedLog(QuiesceError):
-    """The Raft log is damaged in {file} at byte {byte}: {detail}. This node's data cannot be trusted; replace the
-    node.
+    """The Raft log is damaged in {file} at byte {byte}: {detail}. This node's data cannot be trusted. Replace the
+    node: `quiesce nodes remove`, then `quiesce nodes add` with a new id and an empty directory.
     """
 
     exit_code = 71
@@ -487,14 +488,18 @@ class DamagedLog(QuiesceError):
 
 
 class DiskFailed(QuiesceError):
-    """{operation} on {path} failed: {detail}. The node stops, because what it holds is no longer certain."""
+    """{operation} on {path} failed: {detail}. The node stops, because what it holds is no longer certain. Look at the
+    disk before it is started again.
+    """
 
     exit_code = 72
     status = Status.DATA_LOSS
 
 
 class DamagedStore(QuiesceError):
-    """The store in {path} is damaged: {detail}. Replace the node."""
+    """The store in {path} is damaged: {detail}. Replace the node: `quiesce nodes remove`, then `quiesce nodes add` with
+    a new id and an empty directory.
+    """
 
     exit_code = 73
     status = Status.DATA_LOSS
@@ -557,6 +562,13 @@ class DiskFull(QuiesceError):
     retryable = True
 
 
+class DiskOutOfSpace(DiskFailed):
+    """{operation} on {path} failed: {detail}. The node stops; started again, it waits until there is room."""
+
+    exit_code = 81
+    status = Status.RESOURCE_EXHAUSTED
+
+
 class ClusterAlive(QuiesceError):
     """Cluster {cluster_id} is alive: node {node_id} at {address} has a leader, node {leader_id}. Nothing of it needs
     to be salvaged: start this node again, or replace it with `quiesce nodes remove` and `quiesce nodes add`.
@@ -574,6 +586,12 @@ class DirectoryLost(QuiesceError):
 
     exit_code = 85
     status = Status.FAILED_PRECONDITION
+
+
+def disk_failed(operation: str, path: object, error: OSError) -> DiskFailed:
+    """Return our error for what the disk has answered to `operation`."""
+    kind = DiskOutOfSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else DiskFailed
+    return kind(operation=operation, path=path, detail=error.strerror or error)
 
 
 def all_errors() -> list[type[QuiesceError]]:

@@ -14,7 +14,7 @@ import structlog
 from nodes._native import describe_snapshot
 from nodes.consensus.incoming import CheckpointWriter, Incoming
 from nodes.consensus.options import ConsensusOptions
-from quiesce.errors import DiskFailed, DiskFull, InvalidRequest, NotLeader, Overloaded
+from quiesce.errors import DiskFailed, DiskFull, DiskOutOfSpace, InvalidRequest, NotLeader, Overloaded
 from quiesce.v1.peer_pb2 import SnapshotChunk, SnapshotOffer, SnapshotReceived
 
 _log = structlog.get_logger(__name__)
@@ -171,9 +171,12 @@ class CheckpointReceiver:
         def guarded() -> T:
             try:
                 return call(*args)
-            except DiskFailed:
+            except DiskFailed as error:
                 # What the disk has not taken is not to be trusted, and the log needs the room.
                 self._incoming.clear()
+                if not isinstance(error, DiskOutOfSpace):
+                    # The log is on the same disk.
+                    self._options.on_fatal(error)
                 raise
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, guarded)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from quiesce.errors import DiskFailed
+from quiesce.errors import disk_failed
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -18,7 +18,7 @@ def attempt(operation: str, path: Path, call: Callable[P, T], *args: P.args, **k
     try:
         return call(*args, **kwargs)
     except OSError as error:
-        raise DiskFailed(operation=operation, path=path, detail=error.strerror or error) from error
+        raise disk_failed(operation, path, error) from error
 
 
 def _glob(directory: Path, pattern: str) -> Sequence[Path]:

@@ -16,6 +16,7 @@ from nodes.consensus.options import ConsensusOptions
 from nodes.consensus.outgoing import Checkpoint, CheckpointMaker
 from nodes.consensus.transport import PeerLink
 from nodes.rate_limit import RateLimit
+from quiesce.errors import DamagedStore
 
 _log = structlog.get_logger(__name__)
 _PAUSE_AFTER_FAILURE_S = 2.0
@@ -107,6 +108,8 @@ class SnapshotSender:
         try:
             made = await asyncio.to_thread(self._maker.make, before)
         except Exception as error:  # noqa: BLE001 - whatever the store raises, the follower has to wait
+            if isinstance(error, DamagedStore):
+                self._options.on_fatal(error)
             _log.error("no checkpoint could be made for a follower", error=str(error))
             # Not at once again: the follower asks with every heartbeat.
             await asyncio.sleep(_PAUSE_AFTER_FAILURE_S)

@@ -11,7 +11,7 @@ from nodes.data_directory import DataDirectory
 from nodes.identity import fsync_directory
 from nodes.restore.node import RestoreReport, become_member, restore_into
 from quiesce.cli.up.layout import CLUSTER_FILE, LOCK_FILE, Layout, locked, write_layout
-from quiesce.errors import DirectoryNotEmpty, DiskFailed
+from quiesce.errors import DirectoryNotEmpty, disk_failed
 from quiesce.repository import Repository
 from quiesce.v1.node_pb2 import RestoreProgress
 
@@ -50,7 +50,7 @@ def restore_cluster(
             if not existed:
                 shutil.rmtree(directory)
             if isinstance(error, OSError):
-                raise DiskFailed(operation="restore", path=directory, detail=error.strerror or error) from error
+                raise disk_failed("restore", directory, error) from error
             raise
     return report
 

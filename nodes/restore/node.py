@@ -14,7 +14,7 @@ from nodes.identity import Identity, write_identity
 from nodes.restore.load import SnapshotLoad
 from nodes.restore.proof import content_id_of
 from nodes.store import CheckpointReader, Store, StoreLoader
-from quiesce.errors import DamagedStore, DiskFailed
+from quiesce.errors import DamagedStore, disk_failed
 from quiesce.repository import Repository, open_repository
 from quiesce.snapshot import Manifest
 from quiesce.v1.node_pb2 import RestoreProgress
@@ -69,7 +69,7 @@ def restore_into(
             data.finished()
             raise
     except OSError as error:
-        raise DiskFailed(operation="restore", path=data_directory, detail=error.strerror or error) from error
+        raise disk_failed("restore", data_directory, error) from error
     return report
 
 

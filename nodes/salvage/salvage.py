@@ -16,7 +16,7 @@ from nodes.statemachine import ReplicatedState
 from nodes.store.engine import FAMILIES
 from nodes.store.keys import after
 from nodes.store.store import Store
-from quiesce.errors import DiskFailed
+from quiesce.errors import disk_failed
 from quiesce.v1.peer_pb2 import Membership
 
 _BATCH = 1_000
@@ -64,7 +64,7 @@ def salvage(
         target.mkdir(parents=True, exist_ok=True)
         data.begin()
     except OSError as error:
-        raise DiskFailed(operation="salvage", path=target, detail=error.strerror or error) from error
+        raise disk_failed("salvage", target, error) from error
     try:
         if survivor.store is not None:
             take_over(survivor.store, data.store / "store-1")
@@ -80,7 +80,7 @@ def salvage(
         data.begin()
         data.finished()
         if isinstance(error, OSError):
-            raise DiskFailed(operation="salvage", path=target, detail=error.strerror or error) from error
+            raise disk_failed("salvage", target, error) from error
         raise
     return SalvageReport(identity, index, term)
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from nodes.store import fsync
-from quiesce.errors import DiskFailed
+from quiesce.errors import disk_failed
 
 _TABLE = ".sst"
 # RocksDB's own lock, and what it writes for people.
@@ -29,7 +29,7 @@ def take_over(source: Path, target: Path) -> None:
             if not path.name.startswith(_LEFT_OUT):
                 _take(path, target / path.name)
     except OSError as error:
-        raise DiskFailed(operation="copy", path=source, detail=error.strerror or error) from error
+        raise disk_failed("copy", source, error) from error
     fsync.sync_tree(target)
     fsync.sync_directory(target.parent)
 

@@ -86,7 +86,8 @@ def read_survivor(directory: Path) -> Survivor:
     store = directory_in_use(data.store)
     stored, members = (0, 0), dict(identity.members)
     if store is not None and store.exists():
-        with CheckpointReader(store) as reader:
+        # The log has what a crash has cut off the store's own.
+        with CheckpointReader(store, whole=False) as reader:
             stored = reader.applied
             if reader.membership is not None:
                 members = {node.node_id: node.address for node in reader.membership.nodes}

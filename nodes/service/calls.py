@@ -10,7 +10,7 @@ from typing import Any
 import grpc.aio
 
 from nodes.rotation.gate import Gate, Serving
-from quiesce.errors import NoLeader, OutOfRotation, Overloaded, QuiesceError, WrongCluster
+from quiesce.errors import DamagedStore, DiskFailed, NoLeader, OutOfRotation, Overloaded, QuiesceError, WrongCluster
 
 Context = grpc.aio.ServicerContext[Any, Any]
 CLUSTER_ID_KEY = "quiesce-cluster-id"
@@ -34,6 +34,7 @@ class Calls:
         others: returns addresses of the other members, for those who are turned away.
         gate: the serving gate; reads pass it, changes do not (a leader out of rotation must go on writing).
         has_leader: whether this node knows a leader.
+        on_damage: told what a read has met on the disk; it must not go on as if nothing were.
         max_requests: calls in flight; beyond, Overloaded.
         max_scans: scans among them.
     """
@@ -46,6 +47,7 @@ class Calls:
         others: Callable[[], str],
         gate: Gate,
         has_leader: Callable[[], bool],
+        on_damage: Callable[[QuiesceError], None],
         max_requests: int,
         max_scans: int,
     ) -> None:
@@ -56,6 +58,7 @@ class Calls:
         self._others = others
         self._gate = gate
         self._has_leader = has_leader
+        self._on_damage = on_damage
         self._max_requests = max_requests
         self._max_scans = max_scans
         self._reads: set[asyncio.Timeout] = set()
@@ -137,6 +140,11 @@ class Calls:
         self._reads.discard(scope)
         self._gate.leave()
 
+    def damaged(self, error: QuiesceError) -> QuiesceError:
+        """Take in what a read has met on the disk, and return what its caller is told: others have what it asked for."""
+        self._on_damage(error)
+        return OutOfRotation(node_id=self._node_id, why=f"its disk: {error}", others=self._others())
+
     def refusal(self) -> QuiesceError:
         """Return the error for a read that must be sent elsewhere."""
         if self._gate.state is Serving.CATCHING_UP and not self._has_leader():
@@ -163,7 +171,10 @@ class ChangeCall:
 
 
 class ReadCall:
-    """Around a read; the value is the seconds it may wait. When the gate cuts it, it ends with OutOfRotation."""
+    """Around a read; the value is the seconds it may wait. When the gate cuts it, it ends with OutOfRotation.
+
+    So does one that meets damage on this node's disk: the caller gets the same from another, and this node ends.
+    """
 
     __slots__ = ("_calls", "_context", "_scan", "_scope")
 
@@ -190,6 +201,9 @@ class ReadCall:
             await self._scope.__aexit__(kind, error, trace)
         except TimeoutError:
             raise self._calls.refusal() from None
+        else:
+            if isinstance(error, DamagedStore | DiskFailed):
+                raise self._calls.damaged(error) from error
         finally:
             self._calls.leave_read(self._scope, scan=self._scan)
             self._calls.leave()

@@ -9,7 +9,7 @@ from contextlib import aclosing
 
 from nodes.data_directory import DataDirectory
 from nodes.service.worker_process import WorkerProcess
-from quiesce.errors import InvalidRequest, LeaseLost, NoCheckpoint, QuiesceError, SnapshotWorkerFailed
+from quiesce.errors import DamagedStore, InvalidRequest, LeaseLost, NoCheckpoint, QuiesceError, SnapshotWorkerFailed
 from quiesce.v1 import node_pb2
 
 
@@ -18,13 +18,23 @@ class Snapshots:
 
     Args:
         epoch: returns the epoch of the lease on this node, or None.
+        on_damage: told what is wrong with the checkpoint: its tables are those of the store.
     """
 
-    def __init__(self, *, node_id: int, cluster_id: str, data: DataDirectory, epoch: Callable[[], int | None]) -> None:
+    def __init__(
+        self,
+        *,
+        node_id: int,
+        cluster_id: str,
+        data: DataDirectory,
+        epoch: Callable[[], int | None],
+        on_damage: Callable[[QuiesceError], None],
+    ) -> None:
         self._node_id = node_id
         self._cluster_id = cluster_id
         self._data = data
         self._epoch = epoch
+        self._on_damage = on_damage
         self._running: tuple[int, WorkerProcess] | None = None
         self._starting = asyncio.Lock()
 
@@ -57,6 +67,8 @@ class Snapshots:
             # When the lease ends its checkpoint goes at once, and the worker may say that first.
             if self._epoch() != request.epoch:
                 raise LeaseLost(epoch=request.epoch) from error
+            if isinstance(error, DamagedStore):
+                self._on_damage(error)
             raise
         finally:
             worker.kill(LeaseLost(epoch=request.epoch))

@@ -23,8 +23,8 @@ class CheckpointReader:
         DiskFailed: the disk answers with an error.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._engine = Engine(directory, read_only=True)
+    def __init__(self, directory: Path, *, whole: bool = True) -> None:
+        self._engine = Engine(directory, read_only=True, whole=whole)
         self._state = load_state(self._engine)
 
     def __enter__(self) -> CheckpointReader:

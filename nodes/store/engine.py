@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +14,7 @@ from rocksdict import (
     Cache,
     Checkpoint,
     DBCompressionType,
+    DBRecoveryMode,
     IngestExternalFileOptions,
     Options,
     Rdict,
@@ -25,7 +27,8 @@ from rocksdict import (
 )
 
 from nodes.store.fsync import sync_directory
-from quiesce.errors import DamagedStore, DirectoryInUse, DiskFailed
+from nodes.store.manifest import check_manifest
+from quiesce.errors import DamagedStore, DirectoryInUse, DiskFailed, DiskOutOfSpace
 
 MEBIBYTE = 1 << 20
 
@@ -42,10 +45,17 @@ MEMTABLE_BYTES = 32 * MEBIBYTE
 WAL_BYTES = 64 * MEBIBYTE
 
 Batch = WriteBatch
+_NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded|NoSpace")
 
 
 class Engine:
     """One open RocksDB directory.
+
+    Args:
+        directory: where it is, or is made.
+        read_only: nothing is written to it but RocksDB's own configuration.
+        whole: it is a checkpoint, which no crash has cut short: its WAL must be sound to the end. A store in use is
+            read up to the first record of the WAL that is not; the Raft log has what follows.
 
     Raises:
         DirectoryInUse: another process, or another object of this one, has it open.
@@ -53,15 +63,19 @@ class Engine:
         DiskFailed: the disk answers with an error, or is full.
     """
 
-    def __init__(self, directory: Path, *, read_only: bool = False) -> None:
+    def __init__(self, directory: Path, *, read_only: bool = False, whole: bool = False) -> None:
         self.directory = directory
         cache = Cache(CACHE_BYTES)
         families = {name: _options(cache, memtable=name in (RECORDS, INDEXES)) for name in FAMILIES}
         access = AccessType.read_only(False) if read_only else AccessType.read_write()
         if read_only and not (directory / "CURRENT").exists():
             raise DamagedStore(path=directory, detail="it holds no store")
+        check_manifest(directory)
+        options = _options(cache, memtable=False)
+        mode = DBRecoveryMode.absolute_consistency() if whole else DBRecoveryMode.point_in_time()
+        options.set_wal_recovery_mode(mode)
         with self.errors("opening"):
-            self._db = Rdict(str(directory), _options(cache, memtable=False), families, access)
+            self._db = Rdict(str(directory), options, families, access)
             self._families = {name: self._db.get_column_family(name) for name in FAMILIES}
             self._handles = {name: self._db.get_column_family_handle(name) for name in FAMILIES}
 
@@ -204,7 +218,8 @@ def translated(error: Exception, operation: str, path: Path) -> Exception:
     if "lock hold by current process" in text or "While lock file" in text:
         return DirectoryInUse(path=path, lock=path / "LOCK")
     if text.startswith("IO error"):
-        return DiskFailed(operation=operation, path=path, detail=text)
+        kind = DiskOutOfSpace if _NO_SPACE.search(text) else DiskFailed
+        return kind(operation=operation, path=path, detail=text)
     return DamagedStore(path=path, detail=text or type(error).__name__)
 
 
@@ -218,6 +233,8 @@ def _options(cache: Cache | None, *, memtable: bool) -> Options:
     options.set_max_write_buffer_number(3)
     options.set_db_write_buffer_size(MEMTABLE_BYTES)
     options.set_max_total_wal_size(WAL_BYTES)
+    # It is read as a whole at every start.
+    options.set_max_manifest_file_size(MEBIBYTE)
     options.set_max_background_jobs(2)
     options.set_level_compaction_dynamic_level_bytes(True)
     options.set_max_open_files(512)

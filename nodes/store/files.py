@@ -9,15 +9,15 @@ from pathlib import Path
 
 from nodes.store import fsync
 from nodes.store.engine import Engine
-from quiesce.errors import DiskFailed
+from quiesce.errors import disk_failed
 
 
 class Files:
     """The file system as the operating system gives it, and RocksDB in it. What fails for the disk is DiskFailed."""
 
-    def open_engine(self, directory: Path) -> Engine:
-        """Open a RocksDB directory, made where it is missing; raises what Engine raises."""
-        return Engine(directory)
+    def open_engine(self, directory: Path, *, whole: bool = False) -> Engine:
+        """Open a RocksDB directory, made where it is missing; see Engine, also for what it raises."""
+        return Engine(directory, whole=whole)
 
     def make_directory(self, directory: Path) -> None:
         """Make a directory and those above it where they are missing."""
@@ -47,7 +47,7 @@ class Files:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
             shutil.move(source, target)
         except OSError as error:
-            raise DiskFailed(operation="moving", path=source, detail=error.strerror) from error
+            raise disk_failed("moving", source, error) from error
 
     def sync_directory(self, directory: Path) -> None:
         """Return when the names in a directory are on the disk."""

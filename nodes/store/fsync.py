@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from quiesce.errors import DiskFailed
+from quiesce.errors import disk_failed
 
 
 def sync_path(path: Path) -> None:
@@ -22,7 +22,7 @@ def sync_path(path: Path) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise DiskFailed(operation="fsync", path=path, detail=error.strerror) from error
+        raise disk_failed("fsync", path, error) from error
 
 
 def sync_directory(directory: Path) -> None:
@@ -47,7 +47,7 @@ def write_durably(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        raise DiskFailed(operation="writing", path=path, detail=error.strerror) from error
+        raise disk_failed("writing", path, error) from error
     sync_directory(path.parent)
 
 
@@ -58,4 +58,4 @@ def remove_tree(directory: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise DiskFailed(operation="removing", path=directory, detail=error.strerror) from error
+        raise disk_failed("removing", directory, error) from error

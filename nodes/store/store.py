@@ -126,7 +126,7 @@ class Store:
         files.move(directory, moved)
         files.sync_tree(moved)
         files.sync_directory(self.directory)
-        generation = _Generation(files.open_engine(moved))
+        generation = _Generation(files.open_engine(moved, whole=True))
         state = load_state(generation.engine)
         files.write_durably(self.directory / FILE_NAME, encode_current(moved.name))
         with self._changing:

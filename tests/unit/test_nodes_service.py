@@ -16,6 +16,8 @@ from nodes.service.worker_process import WorkerProcess
 from quiesce.errors import (
     AwaitingRestore,
     BatchTooLarge,
+    DamagedStore,
+    DiskFailed,
     InvalidRequest,
     LeaseLost,
     NoLeader,
@@ -102,7 +104,7 @@ class Context:
         self.written.append(message)
 
 
-def make_calls(*, leader=True, caught_up=True, max_requests=3, max_scans=1):
+def make_calls(*, leader=True, caught_up=True, max_requests=3, max_scans=1, on_damage=lambda _: None):
     gate = Gate(clock_ms=lambda: 0, monotonic=lambda: 0.0, grace_s=5.0)
     if caught_up:
         gate.step(CaughtUp(1))
@@ -112,6 +114,7 @@ def make_calls(*, leader=True, caught_up=True, max_requests=3, max_scans=1):
         others=lambda: "a:1, c:3",
         gate=gate,
         has_leader=lambda: leader,
+        on_damage=on_damage,
         max_requests=max_requests,
         max_scans=max_scans,
     )
@@ -123,6 +126,17 @@ def test_the_deadline_of_a_call_is_the_callers_up_to_a_limit():
     assert time_left(Context(remaining=2.5)) == 2.5
     assert time_left(Context(remaining=60)) == LONGEST_WAIT_S
     assert time_left(Context(remaining=-1)) == 0
+
+
+@pytest.mark.parametrize("error", [DamagedStore(path="p", detail="d"), DiskFailed(operation="reading", path="p")])
+async def test_a_read_that_meets_damage_is_sent_elsewhere_and_the_node_is_told(error):
+    told = []
+    calls, gate = make_calls(on_damage=told.append)
+    with pytest.raises(OutOfRotation, match=r"its disk: .*ask a:1, c:3"):
+        async with calls.read(Context()):
+            raise error
+    assert told == [error]
+    assert (calls.running, gate.running) == (0, 0)
 
 
 async def test_a_call_for_another_cluster():
