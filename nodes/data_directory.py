@@ -113,7 +113,7 @@ class DataDirectory:
             (self.path / _UNFINISHED).touch()
             fsync_directory(self.path)
         except OSError as error:
-            raise DiskFailed(operation="discard", path=self.path, detail=str(error)) from error
+            raise disk_failed("discard", self.path, error) from error
         self.begin()
         self.finished()
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from nodes.identity import fsync_directory
-from quiesce.errors import DamagedStore, DirectoryLost, DiskFailed
+from quiesce.errors import DamagedStore, DirectoryLost, disk_failed
 from quiesce.snapshot import MalformedObject
 from quiesce.snapshot.sealed import seal, unseal
 
@@ -69,7 +69,7 @@ class Meeting:
                 (self._directory / FILE_NAME).unlink()
                 fsync_directory(self._directory)
             except OSError as error:
-                raise DiskFailed(operation="remove", path=self._directory / FILE_NAME, detail=str(error)) from error
+                raise disk_failed("remove", self._directory / FILE_NAME, error) from error
             self._ended = True
 
 
@@ -83,7 +83,7 @@ def _read(directory: Path) -> list[int]:
     try:
         return [int(node) for node in unseal(path.read_bytes())["answered"]]
     except OSError as error:
-        raise DiskFailed(operation="read", path=path, detail=error.strerror) from error
+        raise disk_failed("read", path, error) from error
     except (MalformedObject, ValueError, KeyError, TypeError) as error:
         raise DamagedStore(path=path, detail=f"{type(error).__name__}: {error}") from error
 
@@ -98,4 +98,4 @@ def _write(directory: Path, answered: Iterable[int]) -> None:
         part.replace(path)
         fsync_directory(directory)
     except OSError as error:
-        raise DiskFailed(operation="write", path=path, detail=str(error)) from error
+        raise disk_failed("write", path, error) from error

@@ -141,7 +141,7 @@ class Calls:
         self._gate.leave()
 
     def damaged(self, error: QuiesceError) -> QuiesceError:
-        """Take in what a read has met on the disk, and return what its caller is told: others have what it asked for."""
+        """Take in what a read has met on the disk; return what its caller is told, who gets the same from others."""
         self._on_damage(error)
         return OutOfRotation(node_id=self._node_id, why=f"its disk: {error}", others=self._others())
 
