@@ -134,7 +134,7 @@ def _what_it_holds(survivor: Survivor, directory: Path) -> str:
 
 def _of_peer(cluster_id: str, node: int, address: str, answer: NodeStatus | QuiesceError) -> str:
     if isinstance(answer, QuiesceError):
-        return f"Node {node} at {address} does not answer: {answer}"
+        return f"Node {node} at {address} does not answer: {answer.fields.get('detail', answer)}."
     if answer.cluster_id != cluster_id:
         return f"At {address}, where node {node} was, cluster {answer.cluster_id or 'of no name yet'} answers."
     return (
