@@ -22,11 +22,15 @@ runpy.run_module("quiesce", run_name="__main__")
 
 
 class Daemon:
-    """`quiesce ARGUMENTS` in the background, its output in a file."""
+    """`quiesce ARGUMENTS` in the background, its output in a file.
 
-    def __init__(self, arguments: Sequence[str], log: Path) -> None:
+    `through` is a command that becomes the one that follows it: `nsenter`, which puts it into a namespace.
+    """
+
+    def __init__(self, arguments: Sequence[str], log: Path, *, through: Sequence[str] = ()) -> None:
         self.arguments = list(arguments)
         self.log = log
+        self._through = list(through)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -48,7 +52,7 @@ class Daemon:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _QUIESCE, *self.arguments],
+                [*self._through, sys.executable, "-c", _QUIESCE, *self.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
