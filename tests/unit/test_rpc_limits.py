@@ -27,3 +27,11 @@ def test_a_full_batch_fits_a_message() -> None:
 
 def test_a_record_fits_a_batch() -> None:
     assert limits.RECORD_BYTES <= limits.BATCH_BYTES
+
+
+@pytest.mark.parametrize("options", [limits.CHANNEL_OPTIONS, limits.SERVER_OPTIONS])
+def test_either_end_finds_out_that_the_other_is_gone(options: list[tuple[str, int]]) -> None:
+    # gRPC's servers look after two hours; a scan whose reader vanished in the network keeps its place until then.
+    chosen = dict(options)
+    assert chosen["grpc.keepalive_time_ms"] + chosen["grpc.keepalive_timeout_ms"] <= 15_000
+    assert chosen["grpc.keepalive_permit_without_calls"] == 1
