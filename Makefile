@@ -37,6 +37,13 @@ test: $(BUILT) ## Run the unit tests, then the scenario tests with real processe
 mutants: $(BUILT) ## Plant each deliberate bug of tests/mutants in a copy of the code; the tests must see it. MUTANTS="part of a name"
 	@$(BIN)/python -m tests.mutants $(MUTANTS)
 
+# How long the nemesis is at it, at least.
+MINUTES ?= 2
+.PHONY: nemesis
+nemesis: $(BUILT) ## Kill, stop, partition and slow down five nodes, and judge what clients saw; MINUTES=30, SEED=7
+	$(call say,nemesis: $(MINUTES) minutes of faults)
+	@$(BIN)/python -m tests.nemesis --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
 .PHONY: lint
 lint: $(BUILT) ## Check style, types, generated files, structure and the Rust part
 	$(call say,ruff)

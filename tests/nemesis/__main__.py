@@ -22,7 +22,7 @@ from tests.nemesis.nodes import place
 from tests.nemesis.run import Outcome, run
 
 WRONG, POOR = 1, 3
-_FAULTS_SHOWN = 60
+_FAULTS_SHOWN, _VIOLATIONS_SHOWN = 60, 6
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -65,8 +65,10 @@ def _tell(outcome: Outcome, directory: Path, seed: int, seconds: float) -> int:
     print(outcome.text)
     if outcome.violations:
         print(f"\nWRONG after {seconds:.0f} s, seed {seed}; data, logs and the history are in {directory}")
-        for text in outcome.violations:
+        for text in outcome.violations[:_VIOLATIONS_SHOWN]:
             print(f"\n{text}")
+        if len(outcome.violations) > _VIOLATIONS_SHOWN:
+            print(f"\nand {len(outcome.violations) - _VIOLATIONS_SHOWN} more, in nemesis.log")
         lines = (directory / "nemesis.log").read_text().splitlines()
         print("\nthe last faults:", *lines[-_FAULTS_SHOWN:], sep="\n  ")
         return WRONG

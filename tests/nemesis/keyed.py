@@ -35,9 +35,12 @@ class Key:
         self.name = name
         self.model = model
         self.operations: list[Operation] = []
+        # Certainly not applied: no part of the history, but of what a reader wants to see.
+        self.failed: list[Operation] = []
         self.pending = 0
         self.unknown = 0
         self._recorder = recorder
+        self._wrong = False
 
     @property
     def worn(self) -> bool:
@@ -56,12 +59,12 @@ class Key:
         self.pending += 1
         try:
             answer = await call()
-        except Failed:
-            self.operations.remove(operation)
+        except Failed as failed:
+            self._drop(operation, failed)
             recorder.count(kind, "failed")
-        except Unknown:
+        except Unknown as unknown:
             if operation.changed_nothing:
-                self.operations.remove(operation)
+                self._drop(operation, unknown)
             else:
                 self.unknown += 1
             recorder.count(kind, "unknown")
@@ -78,6 +81,11 @@ class Key:
             self.pending -= 1
         return None
 
+    def _drop(self, operation: Operation, why: Exception) -> None:
+        self.operations.remove(operation)
+        operation.result, operation.returned = why, self._recorder.now()
+        self.failed.append(operation)
+
     def saw_last(self, result: Any, kind: str) -> None:
         """Take in what is found when everything is over."""
         now = self._recorder.now()
@@ -86,5 +94,6 @@ class Key:
     def judge(self) -> None:
         """See whether the history is linearizable; what is not is a violation."""
         finding = check(self.operations, self.model)
-        if not finding:
+        if not finding and not self._wrong:
+            self._wrong = True
             self._recorder.violate(explain(self.operations, self.model, finding))

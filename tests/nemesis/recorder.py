@@ -25,6 +25,7 @@ class Recorder:
         self.floor = 0
         self.violations: list[str] = []
         self.violated = asyncio.Event()
+        self._said: set[str] = set()
 
     def now(self) -> int:
         return time.monotonic_ns() - self._began
@@ -42,6 +43,9 @@ class Recorder:
             self.acknowledged.append(self.seconds())
 
     def violate(self, text: str) -> None:
+        if text in self._said:
+            return
+        self._said.add(text)
         self.note(f"VIOLATION: {text}")
         self.violations.append(f"at {self.seconds():.3f} s: {text}")
         self.violated.set()

@@ -10,6 +10,8 @@ from tests.nemesis.history import Operation
 from tests.nemesis.linearizability import Finding, Verdict, check
 from tests.nemesis.models import Model
 
+_EARLIER = 4
+
 
 @dataclass(frozen=True, slots=True)
 class _From:
@@ -67,9 +69,14 @@ def explain(history: Sequence[Operation], model: Model[Any], finding: Finding[An
     state, part = smallest(history, model, finding)
     found = sorted(map(repr, finding.before))
     states = ", ".join(found[:8]) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
+    start = finding.sure[0] if finding.sure else -1
+    earlier = [op for op in history if op.returned is not None and op.returned <= start and not op.changed_nothing]
+    earlier.sort(key=lambda op: op.returned or 0)
     lines = [
-        f"key {finding.at.key} is not linearizable; from state {state!r}, these {len(part)} operations:",
+        f"key {finding.at.key} is not linearizable. The last changes before it is seen:",
+        *(f"    {op}" for op in earlier[-_EARLIER:]),
+        f"  From state {state!r}, these cannot be explained:",
         *(f"  {'>' if op is finding.at else ' '} {op}" for op in part),
-        f"  > cannot be explained: before it the state was one of {states}",
+        f"  Before the operation marked > the state was one of {states}",
     ]
     return "\n".join(lines)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from random import Random
 
+from quiesce.errors import QuiesceError
 from tests.nemesis.field import Field, NotInForce
+from tests.nemesis.raw import Raw
 
 
 async def choose(field: Field, rng: Random, who: str) -> list[int]:
@@ -66,8 +68,9 @@ class Pause:
         return f"SIGSTOP {self._nodes}"
 
     async def confirm(self, field: Field, rng: Random, *, alone: bool) -> None:
-        if alone and (running := [node for node in self._nodes if not field.nodes.is_stopped(node)]):
-            raise NotInForce(f"{running} still run")
+        if alone:
+            # Each of its threads stops by itself.
+            await field.until(lambda: all(map(field.nodes.is_stopped, self._nodes)), 10, f"{self._nodes} stand still")
         if alone and self._who == "leader":
             await field.until_deposed(self._nodes[0], 0, asked=False)
 
@@ -78,13 +81,12 @@ class Pause:
 class Transfer:
     """Leadership is handed to another node, three times in a row."""
 
-    async def begin(self, field: Field, rng: Random) -> str:
-        from quiesce.errors import QuiesceError
-        from tests.nemesis.raw import Raw
+    def __init__(self) -> None:
+        self._moved = False
 
+    async def begin(self, field: Field, rng: Random) -> str:
         raw = Raw(field.nodes.addresses, rng)
         moves: list[str] = []
-        self._moved = False
         try:
             for _ in range(3):
                 leader = await field.leader()

@@ -77,7 +77,7 @@ class Numbers:
             self._world.recorder.violate(f"nobody inserted the numbers {sorted(found)}")
 
     def histories(self) -> dict[str, list[Operation]]:
-        return {key.name: key.operations for key in self._all}
+        return {key.name: [*key.operations, *key.failed] for key in self._all}
 
     def _choose(self, rng: Random) -> NumberKey:
         self._retired += [key for key in self._in_use if key.worn]

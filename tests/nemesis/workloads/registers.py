@@ -47,7 +47,7 @@ class Registers:
         self._ring.judge(contents[DATABASE])
 
     def histories(self) -> dict[str, list[Operation]]:
-        return {key.name: key.operations for key in self._ring.all}
+        return {key.name: [*key.operations, *key.failed] for key in self._ring.all}
 
     async def _work(self, kind: str, name: str) -> None:
         rng = self._world.random(name)
