@@ -33,6 +33,11 @@ test: $(BUILT) ## Run the unit tests, then the scenario tests with real processe
 	$(call say,scenario tests: real processes$(,) real disks$(,) some minutes)
 	@$(BIN)/python -m pytest -m scenario --durations=5
 
+SEEDS ?= 200
+.PHONY: simulate
+simulate: $(BUILT) ## Run SEEDS fresh seeds (200) of whole clusters under simulated faults; a failing one says how to see it again
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
 .PHONY: mutants
 mutants: $(BUILT) ## Plant each deliberate bug of tests/mutants in a copy of the code; the tests must see it. MUTANTS="part of a name"
 	@$(BIN)/python -m tests.mutants $(MUTANTS)

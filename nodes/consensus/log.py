@@ -181,6 +181,11 @@ class DurableLog:
             covered += 1
         self._drop(covered)
 
+    def sync(self) -> None:
+        """Bring the last segment and the names of all to the disk."""
+        self._disk.sync(self._descriptor, self.active_path)
+        self._disk.sync_directory(self._directory)
+
     def close(self) -> None:
         """Close the file; everything is on the disk already."""
         self._disk.close(self._descriptor)

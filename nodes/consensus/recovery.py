@@ -84,6 +84,8 @@ def recover_log(
         segment_bytes=segment_bytes,
         new_salt=new_salt,
     )
+    # A process that was killed may have left its last record, or the name of its last segment, in the page cache only.
+    log.sync()
     log.drop_covered()
     return RecoveredLog(log, replay.entries)
 

@@ -61,7 +61,12 @@ class Store:
         # Held while the state changes; readers take it only if a write came between their iterators.
         self._changing = threading.Lock()
         name = _current_name(directory, files)
+        # A process that was killed may have left CURRENT in the page cache only.
+        files.sync_directory(directory)
         generation = _Generation(files.open_engine(directory / name))
+        # RocksDB syncs its files and their names, and not the name of their directory.
+        files.sync_directory(directory)
+        files.sync_directory(directory.parent)
         self.state = load_state(generation.engine)
         # Nothing goes before it is known that this one can be read.
         _remove_others(directory, name, files)
