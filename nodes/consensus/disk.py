@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -87,6 +88,10 @@ class Disk:
     def remove(self, path: Path) -> None:
         """Remove a file; it may come back after a crash unless its directory is synced."""
         attempt("remove", path, path.unlink, missing_ok=True)
+
+    def remove_tree(self, path: Path) -> None:
+        """Remove a directory and what is in it, as far as the system allows it."""
+        shutil.rmtree(path, ignore_errors=True)
 
     def close(self, descriptor: int) -> None:
         """Close a descriptor that was synced already."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from nodes.consensus.disk import Disk
 from nodes.consensus.fatal import end_process
-from nodes.consensus.log import SEGMENT_BYTES
+from nodes.consensus.log import SEGMENT_BYTES, Salt, random_salt
 
 MEBIBYTE = 1 << 20
 
@@ -30,8 +30,9 @@ class ConsensusOptions:
     # One log entry: so many commands, so many bytes; a bigger command goes alone.
     entry_commands: int = 1024
     entry_bytes: int = MEBIBYTE
-    # Appends under way to one follower, of a mebibyte at most each.
+    # Appends under way to one follower, of so many bytes at most each; a bigger entry goes alone.
     inflight_messages: int = 128
+    message_bytes: int = MEBIBYTE
     # Proposals that wait for their outcome, and readers that wait for a barrier.
     waiting_proposals: int = 16_384
     waiting_bytes: int = 64 * MEBIBYTE
@@ -71,6 +72,7 @@ class ConsensusOptions:
     # Election priority at start; raft-rs lets a node refuse its vote to one of lower priority with an equal log.
     priority: int = 0
     disk: Disk = field(default_factory=Disk)
+    new_salt: Salt = random_salt
     clock_ms: Callable[[], int] = wall_clock_ms
     monotonic: Callable[[], float] = time.monotonic
     # Called on any thread with what makes going on unsafe.

@@ -242,7 +242,10 @@ class Replica:
             self._effects.make_checkpoint()
 
     def _handle(self, ready: Ready) -> None:
-        if ready.commit_first:
+        # The only voter leads in the moment that it campaigns: had it not written down its term, it could lead in that
+        # term again after a crash, and give a learner another entry of the same index and term.
+        new_term = ready.hard_state is not None and ready.hard_state[0] != self._hard_state.term
+        if ready.commit_first or new_term:
             self._write(ready)
             self._send(ready)
         else:

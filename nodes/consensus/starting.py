@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from nodes._native import RaftCore
 from nodes.consensus.interface import StateMachine
 from nodes.consensus.log import DurableLog
 from nodes.consensus.membership import configuration
-from nodes.consensus.options import MEBIBYTE, ConsensusOptions
+from nodes.consensus.options import ConsensusOptions
 from nodes.consensus.recovery import fit_to_store, recover_log
 
 _log = structlog.get_logger(__name__)
@@ -38,8 +37,10 @@ def recover(
         DiskFailed: the disk refused.
     """
     # Not `incoming`: what has arrived of a checkpoint is gone on with.
-    shutil.rmtree(directory / "outgoing", ignore_errors=True)
-    recovered = recover_log(directory, disk=options.disk, segment_bytes=options.segment_bytes)
+    options.disk.remove_tree(directory / "outgoing")
+    recovered = recover_log(
+        directory, disk=options.disk, segment_bytes=options.segment_bytes, new_salt=options.new_salt
+    )
     applied = fit_to_store(recovered, state.applied, str(directory.parent))
     log, last = recovered.log, recovered.last
     if (membership := state.membership) is not None:
@@ -57,7 +58,7 @@ def recover(
         entries=[entry.data for entry in recovered.entries],
         election_tick=options.election_ticks,
         heartbeat_tick=options.heartbeat_ticks,
-        max_size_per_msg=MEBIBYTE,
+        max_size_per_msg=options.message_bytes,
         max_inflight_msgs=options.inflight_messages,
         priority=priority,
     )

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from nodes.consensus.interface import CommittedEntry
 from nodes.statemachine import ReplicatedState
+from nodes.statemachine.membership import voters
 from nodes.store.engine import PAGES
 from nodes.store.keys import PAGE_SHIFT, RECORD, STAMP
-from quiesce.v1.peer_pb2 import LogEntry, Outcome
+from quiesce.v1.peer_pb2 import LogEntry, Membership, Outcome
 from quiesce.v1.record_pb2 import WriteRequest
 from tests.simulation.content import check_content
 from tests.simulation.disk import SimulatedDisk
@@ -21,7 +22,8 @@ from tests.simulation.violation import require
 # What a command may come to without anything being wrong.
 _EXPECTED_FAILURES = frozenset((
     "STALE_VERSION", "DUPLICATE_KEY", "UNKNOWN_RECORD", "SESSION_EXPIRED", "OUTCOME_UNKNOWN", "DATABASE_EXISTS",
-    "INVALID_SCHEMA_CHANGE", "ROTATION_HELD", "LEASE_LOST", "UNKNOWN_DATABASE",
+    "INVALID_SCHEMA_CHANGE", "ROTATION_HELD", "LEASE_LOST", "UNKNOWN_DATABASE", "NODE_ID_TAKEN", "UNKNOWN_NODE",
+    "MEMBERSHIP_CHANGE_REFUSED",
 ))  # fmt: skip
 _NO_OUTCOME = frozenset(("SESSION_EXPIRED", "OUTCOME_UNKNOWN"))
 # The whole content is checked every so many entries.
@@ -47,6 +49,9 @@ class Applied:
         self._deleted: dict[Rid, int] = {}
         self._made: dict[tuple[int, int, int], int] = {}
         self.truth = Truth()
+        # The index of the last change of the membership, and who voted until then.
+        self.changed_at = 0
+        self.voters_before: list[int] = []
         # Writes that came again and got the answer they had.
         self.second_tries = 0
 
@@ -54,6 +59,11 @@ class Applied:
     def index(self) -> int:
         """The greatest index that any node has applied."""
         return self._state.applied[0]
+
+    @property
+    def membership(self) -> Membership | None:
+        """Who belongs to the cluster, as of what any node has applied."""
+        return self._state.membership
 
     def entry(self, node: int, entry: CommittedEntry) -> None:
         """Take an entry that a node is about to apply."""
@@ -89,6 +99,7 @@ class Applied:
 
     def _first(self, entry: CommittedEntry) -> None:
         commands = LogEntry.FromString(entry.data).commands
+        before = self._state.membership
         outcomes = self._state.apply([entry])
         for command, (proposal_id, outcome) in zip(commands, outcomes, strict=True):
             require(proposal_id not in self._outcomes, f"a proposal takes effect twice: {command}")
@@ -99,6 +110,8 @@ class Applied:
                 require(reason in _EXPECTED_FAILURES, f"a command ended with {reason}: {command}")
             if command.HasField("write"):
                 self._check_write(command.write, outcome, entry.index)
+        if before is not None and self._state.membership != before:
+            self.changed_at, self.voters_before = entry.index, voters(before)
         self._image.sync()
         self._digests[entry.index] = _digest(self._image.newest)
         if entry.index % _FULL_CHECK == 0:

@@ -9,104 +9,152 @@ from typing import TYPE_CHECKING
 from nodes._native import describe_snapshot
 from quiesce.errors import DiskFailed
 from tests.simulation.engine import Image
-from tests.simulation.files import SimulatedFiles
 from tests.simulation.violation import require
 
 if TYPE_CHECKING:
+    from tests.simulation.files import SimulatedFiles
     from tests.simulation.node import Node
     from tests.simulation.observed import ObservedState
 
 # In ticks.
-_UNUSED_AFTER = 100
+_UNUSED_AFTER = 200
+_STALLED = 100
 _PAUSE = 20
-_TRAVELS = 5
+_TRAVELS = 10
 
 
 class Checkpoints:
-    """What SnapshotSender and PeerService do in the daemon, with files as a whole instead of chunks."""
+    """What SnapshotSender and CheckpointReceiver do in the daemon, with files as a whole instead of chunks."""
 
     def __init__(self, node: Node, state: ObservedState, files: SimulatedFiles) -> None:
         self._node = node
         self._state = state
         self._files = files
-        self._directory = node.root / "raft" / "outgoing"
         self._made = 0
-        # By index: where it lies, and how many transfers use it.
+        # By index: where each lies, and how many attempts use it.
         self._there: dict[int, Path] = {}
         self._users: dict[int, int] = {}
+        # By peer: how to break off what it is being sent.
+        self._sending: dict[int, tuple[int, Callable[[], None]]] = {}
         self._receiving = False
         self._received = 0
 
     def _later(self, ticks: int, event: Callable[[], None]) -> None:
         self._node.later(self._node.rng.randint(0, ticks * self._node.world.plan.tick_us), event)
 
+    def _attempt(self, work: Callable[[], None]) -> Callable[[], None]:
+        def attempted() -> None:
+            self._node.attempt(work)
+
+        return attempted
+
+    # --- making and removing
+
     def make(self) -> None:
         """Make a checkpoint of the state as it is now."""
-        self._later(1, lambda: self._node.attempt(self._make) and None)
+        self._later(1, self._attempt(self._make))
 
     def _make(self) -> None:
         self._made += 1
-        directory = self._directory / str(self._made)
-        replica = self._node.replica
+        node = self._node
+        directory = node.root / "raft" / "outgoing" / str(self._made)
         try:
-            self._files.make_directory(self._directory)
-            index, term = self._state.checkpoint(directory)
+            self._files.make_directory(directory.parent)
+            made = self._state.checkpoint(directory)
         except DiskFailed:
             self._files.remove_tree(directory)
-            self._later(_PAUSE, lambda: self._node.post(lambda: replica.checkpoint_gone(None)))
+            self._later(_PAUSE, lambda: node.post(lambda: node.replica.checkpoint_gone(None)))
             return
-        self._node.world.trace(self._node.id, f"checkpoint of {index} made")
-        self._node.world.counts["checkpoints"] += 1
-        if index in self._there:
+        node.world.trace(node.id, f"checkpoint of {made.index} made")
+        node.world.counts["checkpoints"] += 1
+        if made.index in self._there:
             self._files.remove_tree(directory)
         else:
-            self._there[index] = directory
-        self._node.post(lambda: replica.checkpoint_made(index, term))
-        self._later(_UNUSED_AFTER, lambda: self._node.attempt(lambda: self._remove_unused(index)) and None)
+            self._there[made.index] = directory
+            self._expire(made.index, directory)
+        node.post(lambda: node.replica.checkpoint_made(made))
 
-    def _remove_unused(self, index: int) -> None:
-        if index in self._there and not self._users.get(index):
+    def _expire(self, index: int, directory: Path) -> None:
+        def expired() -> None:
+            if self._there.get(index) == directory:
+                if self._users.get(index):
+                    self._expire(index, directory)
+                else:
+                    self._attempt(lambda: self._forget(index))()
+
+        self._later(_UNUSED_AFTER, expired)
+
+    def _forget(self, index: int) -> None:
+        if index in self._there:
             directory = self._there.pop(index)
             self._node.post(lambda: self._node.replica.checkpoint_gone(index))
             self._files.remove_tree(directory)
 
+    def supersede(self, index: int) -> None:
+        """Break off the sending of a checkpoint that the log does not reach back to any more."""
+        directory = self._there.pop(index, None)
+        if directory is not None:
+            for checkpoint, end in list(self._sending.values()):
+                if checkpoint == index:
+                    end()
+            self._node.later(0, self._attempt(lambda: self._files.remove_tree(directory)))
+
+    # --- sending
+
     def send(self, to: int, index: int, message: bytes) -> None:
-        """Send the checkpoint of an index, with the message that goes with it."""
-        if index not in self._there:
+        """Send the checkpoint of an index, and nothing else meanwhile, with the message that goes with it."""
+        node, world = self._node, self._node.world
+        # An attempt before is broken off, and its end is not told.
+        before = self._sending.pop(to, None)
+        if before is not None:
+            before[1]()
+        if index not in self._there or to not in world.nodes:
             self._report(to, arrived=False)
             return
-        image = self._node.disk.names[self._there[index]]
+        image = node.disk.names[self._there[index]]
         assert isinstance(image, Image)
+        peer, life, tables = world.nodes[to], node.life, image.newest
         self._users[index] = self._users.get(index, 0) + 1
-        world, sender = self._node.world, self._node
-        peer, life, told = world.nodes[to], sender.life, [False]
+        over = False
 
         def ended(arrived: bool) -> None:
-            if sender.life != life or told[0]:
+            nonlocal over
+            if over or node.life != life:
                 return
-            told[0] = True
+            over = True
             self._users[index] -= 1
-            self._report(to, arrived=arrived)
-            sender.attempt(lambda: self._remove_unused(index))
+            if self._sending.get(to, (0, None))[1] is end:
+                del self._sending[to]
+                self._report(to, arrived=arrived)
+            if arrived and not self._users[index]:
+                node.attempt(lambda: self._forget(index))
 
-        def give_up() -> None:
+        def end() -> None:
             ended(False)
 
-        def arrive() -> None:
-            if peer.up:
-                peer.checkpoints.receive(
-                    image, message, index, lambda taken: world.scheduler.after(1, lambda: ended(taken))
-                )
+        def answer(taken: bool) -> None:
+            world.scheduler.after(1, lambda: ended(taken))
 
-        world.trace(sender.id, f"-> {to} checkpoint of {index}")
-        travels = sender.rng.randint(0, _TRAVELS * world.plan.tick_us)
-        world.network.send(sender.id, to, world.scheduler.now + travels, arrive, lambda: None)
-        self._node.later(_UNUSED_AFTER * world.plan.tick_us, give_up)
+        def arrive() -> None:
+            if peer.up and node.id not in peer.peers.removed:
+                peer.checkpoints.receive(Image(tables, synced=False), message, index, answer)
+
+        self._sending[to] = index, end
+        world.trace(node.id, f"-> {to} checkpoint of {index}")
+        travels = node.rng.randint(0, _TRAVELS * world.plan.tick_us)
+        world.network.send(node.id, to, world.scheduler.now + travels, arrive, lambda: None)
+        node.later(_STALLED * world.plan.tick_us, end)
+
+    def break_off(self) -> None:
+        """Send nothing any more: this node does not lead."""
+        for _, end in list(self._sending.values()):
+            end()
 
     def _report(self, to: int, *, arrived: bool) -> None:
-        self._later(
-            0 if arrived else _PAUSE, lambda: self._node.post(lambda: self._node.replica.report_snapshot(to, arrived))
-        )
+        node = self._node
+        self._later(0 if arrived else _PAUSE, lambda: node.post(lambda: node.replica.report_snapshot(to, arrived)))
+
+    # --- receiving
 
     def receive(self, image: Image, message: bytes, index: int, done: Callable[[bool], None]) -> None:
         """Write a checkpoint to the disk and have it installed."""
@@ -123,9 +171,10 @@ class Checkpoints:
             done(taken)
 
         def write() -> None:
+            self._files.remove_tree(directory)
             self._files.make_directory(directory.parent)
             node.disk.operation("create", directory)
-            node.disk.change(Image(image.newest, synced=False), target=directory)
+            node.disk.change(image, target=directory)
             self._files.sync_tree(directory)
             self._files.sync_directory(directory.parent)
             require(describe_snapshot(message)[1] == index, "the message is of another snapshot")

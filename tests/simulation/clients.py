@@ -12,8 +12,10 @@ from quiesce.client.session import Session
 from quiesce.errors import NoLeader, NotLeader, QuiesceError, Unavailable
 from quiesce.v1.peer_pb2 import Command, Outcome
 from quiesce.v1.record_pb2 import OpenSessionRequest
+from tests.simulation.effects import ask
 
 if TYPE_CHECKING:
+    from tests.simulation.node import Node
     from tests.simulation.world import World
 
 _TRIES = 4
@@ -95,6 +97,10 @@ class Client:
 
         self.request(Command(open_session=OpenSessionRequest(client=self.name)), opened, again=True)
 
+    def _target(self) -> Node:
+        ids = self.world.ids
+        return self.world.nodes[self.leader if self.leader in ids else self.rng.choice(ids)]
+
     def _deadline(self) -> int:
         return self.world.scheduler.now + self.patience_us
 
@@ -107,14 +113,14 @@ class Client:
             return
         request.attempt += 1
         attempt = request.attempt
-        node = self.world.nodes[self.leader or self.rng.choice(self.world.ids)]
+        node = self._target()
         command = Command()
         command.CopyFrom(request.command)
 
         def answer(outcome: Outcome | QuiesceError) -> None:
             self.world.network.call(lambda: self._answered(request, attempt, outcome))
 
-        self.world.network.call(lambda: node.propose(command, answer))
+        self.world.network.call(lambda: ask(node, lambda one: one.propose(command, answer), answer))
         scheduler.after(self.patience_us // _TRIES, lambda: self._late(request, attempt))
 
     def _late(self, request: Request, attempt: int) -> None:
@@ -193,7 +199,7 @@ class Client:
             else:
                 scheduler.after(self.world.plan.tick_us, lambda: self._ask(question))
 
-        self.world.network.call(lambda: node.read(answer, stale=question.stale))
+        self.world.network.call(lambda: ask(node, lambda one: one.read(answer, stale=question.stale), answer))
         scheduler.after(
             self.patience_us // _TRIES,
             lambda: self._ask(question) if not question.done and question.attempt == attempt else None,

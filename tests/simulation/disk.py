@@ -56,6 +56,9 @@ class Directory:
     def process_ended(self) -> None:
         """Be open no more."""
 
+    def begin_removal(self) -> None:
+        """Lose a part of what is in it."""
+
 
 class Thing(Directory):
     """What else may have a name and lose power: the directory of a store, as a whole."""
@@ -197,6 +200,16 @@ class SimulatedDisk(Disk):
         if path in self.names:
             self.operation("remove", path)
             self.change(self.names[path], source=path)
+
+    def remove_tree(self, path: Path) -> None:
+        for below in sorted((name for name in self.names if name.is_relative_to(path)), reverse=True):
+            thing = self.names[below]
+            self.operation("removing", below)
+            if isinstance(thing, Directory):
+                # From here on some of its files are gone.
+                thing.begin_removal()
+                self.operation("removing", below)
+            self.change(thing, source=below)
 
     # --- contents
 

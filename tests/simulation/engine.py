@@ -80,6 +80,9 @@ class Image(Thing):
     def process_ended(self) -> None:
         self.opened = False
 
+    def begin_removal(self) -> None:
+        self.damaged = True
+
     def lose_power(self, rng: random.Random) -> None:
         """Keep some of the writes since the last sync."""
         if not self.synced:

@@ -51,11 +51,14 @@ class FaultInjector:
 
     def _node(self) -> Node:
         """Choose a node that is up, the leader rather than another; any node where none is up."""
-        up = [node for node in self._world.nodes.values() if node.up]
+        up = [node for node in self._nodes() if node.up]
         leaders = [node for node in up if node.replica.status.role == 3]
         if leaders and self._rng.random() < 0.3:
             return self._rng.choice(leaders)
-        return self._rng.choice(up or list(self._world.nodes.values()))
+        return self._rng.choice(up or self._nodes())
+
+    def _nodes(self) -> list[Node]:
+        return [self._world.nodes[node] for node in self._world.ids]
 
     def _for_a_while(self, end: Callable[[], None]) -> None:
         self._world.scheduler.after(self._rng.randint(1, 60 * self._world.plan.tick_us), end)
@@ -94,7 +97,7 @@ class FaultInjector:
         self._world.trace(node.id, f"will have a disk error in {node.disk.failure} operations")
 
     def _slow_disk(self) -> None:
-        node = self._rng.choice(list(self._world.nodes.values()))
+        node = self._rng.choice(self._nodes())
         node.slow_us = self._rng.choice((2, 10, 40)) * self._world.plan.tick_us
         self._world.trace(node.id, f"syncs take up to {node.slow_us} us more")
 
@@ -116,7 +119,7 @@ class FaultInjector:
             node.post(lambda: node.replica.core.transfer_leader(to))
 
     def _clock_jump(self) -> None:
-        node = self._rng.choice(list(self._world.nodes.values()))
+        node = self._rng.choice(self._nodes())
         jump = self._rng.choice((-_HOUR_MS, -1000, -10, 10, 1000, 60_000, 2 * _HOUR_MS))
         if jump > _HOUR_MS and self._rng.random() < 0.8:
             jump = 100

@@ -65,12 +65,4 @@ class SimulatedFiles(Files):
         disk.version += 1
 
     def remove_tree(self, directory: Path) -> None:
-        disk = self._disk
-        for path in sorted((path for path in disk.names if path.is_relative_to(directory)), reverse=True):
-            thing = disk.names[path]
-            disk.operation("removing", path)
-            if isinstance(thing, Image):
-                # From here on some of its files are gone.
-                thing.damaged = True
-                disk.operation("removing", path)
-            disk.change(thing, source=path)
+        self._disk.remove_tree(directory)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nodes.consensus.interface import CommittedEntry
+from nodes.consensus.interface import CheckpointMade, CommittedEntry
 from nodes.statemachine import ReplicatedState
 from quiesce.v1.node_pb2 import Mark
-from quiesce.v1.peer_pb2 import Outcome
+from quiesce.v1.peer_pb2 import Membership, Outcome
 from tests.simulation.applied import Applied
 from tests.simulation.engine import Image, applied_of
 from tests.simulation.violation import require
@@ -42,10 +42,14 @@ class ObservedState:
         self._check_state()
         return outcomes
 
-    def checkpoint(self, directory: Path) -> tuple[int, int]:
-        applied = self._state.checkpoint(directory)
-        self._check_image(directory, applied)
-        return applied
+    @property
+    def membership(self) -> Membership | None:
+        return self._state.membership
+
+    def checkpoint(self, directory: Path) -> CheckpointMade:
+        made = self._state.checkpoint(directory)
+        self._check_image(directory, (made.index, made.term))
+        return made
 
     def install(self, directory: Path) -> None:
         self._state.install(directory)

@@ -58,10 +58,12 @@ class Plan:
     keep_bytes: int
     entry_commands: int
     entry_bytes: int
+    hold_bytes: int
     apply_bytes: int
     memory_bytes: int
     message_bytes: int
     inflight: int
+    members_us: int
     clients: int
     pipeline: int
     think_us: int
@@ -96,12 +98,14 @@ def plan(seed: int) -> Plan:
         segment_bytes=rng.choice((400, 1_000, 3_000, 16 << 20)),
         compact_bytes=compact,
         keep_bytes=rng.choice((0, compact // 4, compact // 2)),
+        hold_bytes=compact * rng.choice((1, 2, 4)),
         entry_commands=entry,
         entry_bytes=rng.choice((200, 1_000, 1 << 20)),
         apply_bytes=rng.choice((1, 500, 5_000, 16 << 20)),
-        memory_bytes=rng.choice((max(20_000, 4 * compact), 384 << 20)),
+        memory_bytes=rng.choice((max(30_000, 6 * compact), 384 << 20)),
         message_bytes=rng.choice((300, 4_096, 1 << 20)),
         inflight=rng.choice((1, 2, 8, 128)),
+        members_us=int(tick * rng.choice((20, 60, 200))) if rng.random() < 0.35 else 0,
         clients=rng.randint(1, 6),
         pipeline=rng.choice((1, 1, 2, 4)),
         think_us=rng.choice((tick // 4, tick, 5 * tick)),

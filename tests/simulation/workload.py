@@ -15,6 +15,7 @@ from quiesce.v1.record_pb2 import Operation, RecordId, WriteRequest
 from tests.simulation import schema
 from tests.simulation.clients import Client
 from tests.simulation.history import Rid
+from tests.simulation.operators import founders
 from tests.simulation.schema import BALANCE, DATABASE
 from tests.simulation.violation import require
 
@@ -50,13 +51,23 @@ class Workload:
     # --- setting up
 
     def begin(self) -> None:
-        """Make the database; the clients follow."""
+        """Write down the members, make the database; the clients follow."""
+        command = Command(adopt_membership=founders(self._world.founders))
+        self.clients[0].request(command, self._adopted, again=True)
+
+    def _adopted(self, outcome: Outcome | None) -> None:
+        if outcome is None:
+            self.begin()
+            return
+        self._make_database()
+
+    def _make_database(self) -> None:
         command = Command(create_database=db.CreateDatabaseRequest(name=DATABASE))
         self.clients[0].request(command, self._made_database, again=True)
 
     def _made_database(self, outcome: Outcome | None) -> None:
         if outcome is None:
-            self.begin()
+            self._make_database()
             return
         request = db.AlterSchemaRequest(database=DATABASE, changes=schema.changes())
         self.clients[0].request(Command(alter_schema=request), self._made_schema, again=True)

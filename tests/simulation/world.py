@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+
+import structlog
 
 from tests.simulation.applied import Applied
 from tests.simulation.faults import FaultInjector
@@ -13,6 +16,7 @@ from tests.simulation.history import History
 from tests.simulation.invariants import Invariants
 from tests.simulation.network import Network
 from tests.simulation.node import Node
+from tests.simulation.operators import Operators
 from tests.simulation.plan import Plan, plan
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.trace import EventLog
@@ -45,13 +49,13 @@ class World:
         self.counts: Counter[str] = Counter()
         self.healed = False
         self.network = Network(self.plan, self.scheduler, random.Random(f"{seed} network"))
-        self.invariants = Invariants()
+        self.founders = list(range(1, self.plan.nodes + 1))
         self.applied = Applied()
+        self.invariants = Invariants(self.founders, self.applied)
         self.history = History(self.applied.truth)
-        self.ids = range(1, self.plan.nodes + 1)
         self.nodes: dict[int, Node] = {}
-        for node in self.ids:
-            self.nodes[node] = Node(node, self)
+        for node in self.founders:
+            self.nodes[node] = Node(node, self, self.founders, founding=True)
         self.invariants.nodes = self.nodes
         self.workload = Workload(self)
         self.trace("*", f"plan: {self.plan}")
@@ -59,10 +63,26 @@ class World:
     def ready(self) -> None:
         """Begin with the faults: there is something to lose."""
         FaultInjector(self).begin()
+        Operators(self).begin()
 
-    def check_read(self, node: Node, least: int, index: int) -> None:
-        """Check what a reader is given."""
-        require(index >= least, f"node {node.id} lets a reader see {index}, who came after {least} was acknowledged")
+    @property
+    def ids(self) -> list[int]:
+        """The nodes that there are, and that have not left for good."""
+        return [node.id for node in self.nodes.values() if not node.gone]
+
+    @property
+    def members(self) -> list[int]:
+        """The nodes that belong to the cluster."""
+        membership = self.applied.membership
+        return self.founders if membership is None else [node.node_id for node in membership.nodes]
+
+    def join(self) -> None:
+        """Start the nodes that were added: whoever adds one has it ready."""
+        for node in self.members:
+            if node not in self.nodes:
+                self.trace(node, "is new")
+                self.nodes[node] = Node(node, self, [*self.members], founding=False)
+                self.nodes[node].start()
 
     def run(self, steps: int) -> None:
         """Run, mend, settle, and look at the end.
@@ -75,6 +95,7 @@ class World:
         self.workload.begin()
         while self.scheduler.steps < steps and len(self.scheduler):
             self.scheduler.step()
+            self.join()
         self._heal()
         self._settle()
         self._count()
@@ -87,6 +108,8 @@ class World:
         for node in self.nodes.values():
             node.disk.power = node.disk.failure = None
             node.slow_us, node.paused_until = 0, 0
+            if node.gone:
+                continue
             if node.up:
                 node.post(lambda node=node: node.replica.core.set_priority(0))
             else:
@@ -98,21 +121,27 @@ class World:
         while self.scheduler.steps < until:
             for _ in range(_LOOK_EVERY):
                 self.scheduler.step()
+                self.join()
             quiet = quiet + 1 if self._equal() else 0
             if quiet == 2:
                 self._check_end()
                 return
         raise Violation(f"the healed cluster does not come to rest: {self._progress()}")
 
+    def _alive(self) -> list[Node]:
+        return [node for node in self.nodes.values() if not node.gone]
+
     def _progress(self) -> list[tuple[int, ...]]:
         found = []
-        for node in self.nodes.values():
+        for node in self._alive():
+            if not node.up:
+                continue
             status = node.replica.core.status()
             found.append((node.id, status.role, status.term, status.last_index, status.commit, node.applier.applied))
         return found
 
     def _equal(self) -> bool:
-        if not all(node.up for node in self.nodes.values()):
+        if not all(node.up for node in self._alive()) or set(self.members) != set(self.ids):
             return False
         progress = self._progress()
         places = {one[3:] for one in progress}
@@ -120,11 +149,11 @@ class World:
         return len(places) == 1 and len(set(places.pop())) == 1 and len(leads) == 1
 
     def _check_end(self) -> None:
-        contents = [{family: table.rows for family, table in node.tables().items()} for node in self.nodes.values()]
+        contents = [{family: table.rows for family, table in node.tables().items()} for node in self._alive()]
         require(all(content == contents[0] for content in contents), "the replicas are not equal in the end")
         self.applied.check()
         lost = self.history.acknowledged
-        applied = min(node.applier.applied for node in self.nodes.values())
+        applied = min(node.applier.applied for node in self._alive())
         require(applied >= lost, f"index {lost} was acknowledged, and the cluster has {applied} in the end")
 
     def _count(self) -> None:
@@ -137,6 +166,10 @@ class World:
         counts["terms"] += len(self.invariants.leaders)
         counts["second tries"] += self.applied.second_tries
         counts["virtual ms"] += self.scheduler.now // 1000
+
+
+# What the product has to say is in the way here.
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 def simulate(seed: int, steps: int = STEPS, write: Callable[[str], None] | None = None) -> Result:
