@@ -129,7 +129,7 @@ class DurableState:
         current = self._disk.durable.get(self._store / "CURRENT")
         if not isinstance(current, File):
             return 0, 0
-        image = self._disk.durable.get(self._store / bytes(current.data).decode())
+        image = self._disk.durable.get(self._store / bytes(current.data).decode().split()[0])
         return applied_of(image.certain) if isinstance(image, Image) and not image.damaged else (0, 0)
 
     def holds(self, index: int, term: int) -> bool:
