@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from quiesce import errors
+from quiesce import Client, errors
 from quiesce.errors import NodeRemoved, QuiesceError
+from quiesce.v1.node_pb2 import SERVING_STATE_SERVING
 from tests.scenarios.cli import Answer, quiesce
 from tests.scenarios.cluster import Cluster, free_ports
 from tests.scenarios.daemon import until
@@ -138,12 +139,20 @@ def test_a_node_that_is_killed_while_it_joins_goes_on(tmp_path: Path) -> None:
             time.sleep(moment)
             daemon.kill()
         daemon.start()
+        until(lambda: _serves(cluster, 2, client), 60, "a learner serves reads")
+        with Client(cluster.members[2]) as reader:
+            assert [member.learner for member in reader.admin.members().members] == [False, True]
         cluster.promote(2, client)
         cluster.wait_until_serving()
         expected = contents(client)
         client.admin.transfer_leadership(2)
         assert client.admin.remove_node(1).leader_id == 2
         assert contents(client) == expected
+
+
+def _serves(cluster: Cluster, node: int, client: Client) -> bool:
+    status = cluster.status(node, client)
+    return status is not None and status.serving == SERVING_STATE_SERVING
 
 
 @pytest.mark.timeout(240)
