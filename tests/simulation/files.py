@@ -17,7 +17,7 @@ class SimulatedFiles(Files):
     def __init__(self, disk: SimulatedDisk) -> None:
         self._disk = disk
 
-    def open_engine(self, directory: Path) -> Engine:
+    def open_engine(self, directory: Path, *, whole: bool = False) -> Engine:
         return SimulatedEngine(self._disk, directory)
 
     def make_directory(self, directory: Path) -> None:
