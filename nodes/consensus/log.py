@@ -142,11 +142,6 @@ class DurableLog:
         if entries:
             self._segments[-1].last_index = max(self._segments[-1].last_index, entries[-1].index)
 
-    def reconfigure(self, hard_state: HardState, voters: Sequence[int], learners: Sequence[int]) -> None:
-        """Write who votes and who does not, with the hard state."""
-        self.state = replace(self.state, hard_state=hard_state, voters=tuple(voters), learners=tuple(learners))
-        self._write(STATE, self.state.encode())
-
     def reset(self, state: LogState) -> None:
         """Start anew behind a snapshot: `state` counts, and no entry before it."""
         self._roll(replace(state, discard=True))

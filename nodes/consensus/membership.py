@@ -80,8 +80,8 @@ class CoreMembership:
     def follow(self, index: int, membership: Membership | None, hard_state: HardState) -> None:
         """Make the membership as of `index` the core's configuration.
 
-        A change is in the log on the disk, with the commit index that covers it, before the core acts on it: afterwards
-        this node refuses a member that was removed. That one leaves for good, and a node that forgot would need it.
+        The commit index that covers a change is on the disk before the core acts on it: afterwards this node refuses a
+        member that was removed. That one leaves for good, and a node that forgot would need it.
         """
         while self._unsettled and self._unsettled[0] <= index:
             self._unsettled.popleft()
@@ -101,7 +101,7 @@ class CoreMembership:
 
     def _configure(self, hard_state: HardState) -> None:
         if self._known is not None and self._known != self._current():
-            self._log.reconfigure(hard_state, *self._known)
+            self._log.append(hard_state, [])
             self._core.configure(*self._known)
 
     def _current(self) -> Configuration:

@@ -183,6 +183,7 @@ class Replica:
         """
         self._membership.follow(index, membership, self._hard_state)
         self._tell_applied()
+        self.status = self.core.status()
 
     # --- steps
 

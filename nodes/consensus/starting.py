@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ import structlog
 from nodes._native import RaftCore
 from nodes.consensus.interface import StateMachine
 from nodes.consensus.log import DurableLog
-from nodes.consensus.membership import configuration
+from nodes.consensus.membership import Configuration, configuration
 from nodes.consensus.options import ConsensusOptions
 from nodes.consensus.recovery import fit_to_store, recover_log
 
@@ -43,17 +42,17 @@ def recover(
     )
     applied = fit_to_store(recovered, state.applied, str(directory.parent))
     log, last = recovered.log, recovered.last
-    if (membership := state.membership) is not None:
-        # What the log says may be older or newer: the core must have what is applied, no less and no more.
-        voters, learners = configuration(membership)
-        log.state = replace(log.state, voters=tuple(voters), learners=tuple(learners))
     found = log.state
+    # What the log says is as old as the cluster, or as the last checkpoint that was installed.
+    configured = Configuration(list(found.voters), list(found.learners))
+    if (membership := state.membership) is not None:
+        configured = configuration(membership)
     core = RaftCore(
         node_id=node_id,
         applied=applied,
         hard_state=(found.hard_state.term, found.hard_state.vote, found.hard_state.commit),
-        voters=list(found.voters),
-        learners=list(found.learners),
+        voters=configured.voters,
+        learners=configured.learners,
         base=(found.base.index, found.base.term),
         entries=[entry.data for entry in recovered.entries],
         election_tick=options.election_ticks,
