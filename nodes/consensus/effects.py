@@ -128,6 +128,10 @@ class LoopEffects:
         """Spread the news."""
         self.hop(self._on_leader_changed)
 
+    def probe(self) -> None:
+        """Have the peers say whether they take anything from this node."""
+        self.hop(self._peers.probe)
+
     def discard(self, directory: Path) -> None:
         """Remove what is left of a checkpoint that was received."""
         self.hop(self._loop.run_in_executor, None, lambda: shutil.rmtree(directory, ignore_errors=True))

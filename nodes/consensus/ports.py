@@ -65,6 +65,10 @@ class Effects(Protocol):
         """Say that role, term or leader are others than before."""
         ...
 
+    def probe(self) -> None:
+        """Have the peers say whether they take anything from this node."""
+        ...
+
     def discard(self, directory: Path) -> None:
         """Remove a checkpoint that was received."""
         ...

@@ -121,6 +121,8 @@ class Replica:
         self._see_to_orphans()
         if self._ticks % self._options.election_ticks == 0 or self.log.size > self._alarm:
             self._see_to_log()
+        if self._ticks % self._options.election_ticks == 0:
+            self._see_to_silence()
         self.status = self.core.status()
 
     def report_unreachable(self, peer: int) -> None:
@@ -327,6 +329,14 @@ class Replica:
         if self.log.size > self._options.compact_bytes and not self._asking_durable:
             self._asking_durable = True
             self._applier.ask_durable(lambda index: self._post(lambda: self._compact(index)))
+
+    def _see_to_silence(self) -> None:
+        """Ask for an answer where nobody sends: a node without a vote does not campaign, which would bring one.
+
+        It may have been removed by a leader that died before it could say so.
+        """
+        if self.node_id not in self.status.voters and not any(self.hears(node) for node in self._heard):
+            self._effects.probe()
 
     def _compact(self, durable: int) -> None:
         self._asking_durable = False

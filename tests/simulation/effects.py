@@ -99,6 +99,9 @@ class NodeEffects:
     def supersede_checkpoint(self, index: int) -> None:
         self._node.checkpoints.supersede(index)
 
+    def probe(self) -> None:
+        self._hop(self._node.peers.probe)
+
     def discard(self, directory: Path) -> None:
         node = self._node
 

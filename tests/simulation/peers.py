@@ -82,12 +82,18 @@ class Peers:
         if 2 * len(self._refused_by & others) > len(others) or self._departing_for > _PATIENCE:
             node.leave()
         elif self._departing_for % _PROBE == 0:
-            world = node.world
-            for other in sorted(others):
-                peer = world.nodes[other]
+            self.probe()
 
-                def arrive(peer: Node = peer) -> None:
-                    if peer.up:
-                        peer.effects.hear(node.id, [], 0)
+    def probe(self) -> None:
+        """Send each peer a batch of nothing: the answer may be a refusal."""
+        node, world = self._node, self._node.world
+        for other in sorted((self._members | self._strangers) - {node.id}):
+            if not self.reaches(other):
+                continue
+            peer = world.nodes[other]
 
-                world.network.send(node.id, other, world.scheduler.now, arrive, lambda: None)
+            def arrive(peer: Node = peer) -> None:
+                if peer.up:
+                    peer.effects.hear(node.id, [], 0)
+
+            world.network.send(node.id, other, world.scheduler.now, arrive, lambda: None)

@@ -22,7 +22,7 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-def add(node: int, address: str = "h:1") -> MembershipChange:
+def add(node: int, address: str = "127.0.0.1:1") -> MembershipChange:
     return MembershipChange(add=Membership.Node(node_id=node, address=address))
 
 
@@ -300,14 +300,14 @@ async def test_of_two_changes_at_once_one_is_refused(tmp_path):
         await cluster.adopt()
         leader = (await cluster.leader()).consensus
         answers = await asyncio.gather(
-            *(leader.change_membership(add(node, f"h:{node}"), timeout_s=10) for node in (4, 5, 6)),
+            *(leader.change_membership(add(node, f"127.0.0.1:{node}"), timeout_s=10) for node in (4, 5, 6)),
             return_exceptions=True,
         )
         assert [type(answer) for answer in answers[1:]] == [MembershipChanging, MembershipChanging]
         # The first is done when its caller is told, so that the next may follow at once.
-        assert (await leader.change_membership(add(5, "h:5"), timeout_s=10)).HasField("membership")
+        assert (await leader.change_membership(add(5, "127.0.0.1:5"), timeout_s=10)).HasField("membership")
         await agreed(cluster, [1, 2, 3], [4, 5])
-        assert leader.addresses()[5] == "h:5"
+        assert leader.addresses()[5] == "127.0.0.1:5"
 
 
 async def test_a_node_that_moved_is_reached_where_it_says_that_it_is(tmp_path):
