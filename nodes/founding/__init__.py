@@ -4,6 +4,6 @@ A node whose data directory was lost looks like one that starts for the first ti
 has forgotten what it acknowledged and for whom it voted.
 """
 
-from nodes.founding.meeting import Meeting, begin_meeting, is_founding
+from nodes.founding.meeting import Meeting, begin_meeting, check_meeting, is_founding
 
-__all__ = ["Meeting", "begin_meeting", "is_founding"]
+__all__ = ["Meeting", "begin_meeting", "check_meeting", "is_founding"]

@@ -78,6 +78,12 @@ def is_founding(directory: Path) -> bool:
     return (directory / FILE_NAME).exists()
 
 
+def check_meeting(directory: Path) -> None:
+    """Check what is written down of the meeting, if the node has yet to meet the others; raises as reading it."""
+    if is_founding(directory):
+        _read(directory)
+
+
 def _read(directory: Path) -> list[int]:
     path = directory / FILE_NAME
     try:

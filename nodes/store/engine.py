@@ -112,6 +112,14 @@ class Engine:
         """
         return {name: self._families[name].iter() for name in (RECORDS, INDEXES, META)}
 
+    def table_ranges(self, family: str) -> list[tuple[bytes, bytes]]:
+        """Return the first and the last key of each table, perhaps of other column families as well."""
+        return [(table["start_key"], table["end_key"]) for table in self._families[family].live_files()]
+
+    def estimated_keys(self, family: str) -> int:
+        """Return about how many entries a column family has."""
+        return self._families[family].property_int_value("rocksdb.estimate-num-keys") or 0
+
     def sequence(self) -> int:
         """Return RocksDB's number of the last change: unchanged means that nothing was written."""
         return self._db.latest_sequence_number()
@@ -217,7 +225,7 @@ def translated(error: Exception, operation: str, path: Path) -> Exception:
     text = " ".join(str(error).split())
     if "lock hold by current process" in text or "While lock file" in text:
         return DirectoryInUse(path=path, lock=path / "LOCK")
-    if text.startswith("IO error"):
+    if text.startswith("IO error") and "No such file" not in text:
         kind = DiskOutOfSpace if _NO_SPACE.search(text) else DiskFailed
         return kind(operation=operation, path=path, detail=text)
     return DamagedStore(path=path, detail=text or type(error).__name__)

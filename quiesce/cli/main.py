@@ -31,6 +31,7 @@ _PLUGIN_HELP = {
     "node": "Run a node daemon.",
     "coordinator": "Run the coordinator daemon.",
     "restore": "Restore a snapshot into a new cluster.",
+    "check": "Examine a stopped node's data for damage.",
     "salvage": "Make a node that lost its majority a new cluster.",
 }
 
