@@ -38,6 +38,7 @@ class NodeConfig:
     require_leader_within: float
     max_requests: int
     max_scans: int
+    scan_stall: float
     max_lag_entries: int
     checkpoint_rate: int
     drain_grace: float
@@ -95,6 +96,7 @@ KEYS = (
     Key("require_leader_within", seconds, "0s", "Exit when there is no leader after so long; 0s: keep trying."),
     Key("max_requests", whole(1, 1_000_000), 4096, "Client requests in flight; more are refused."),
     Key("max_scans", whole(1, 10_000), 64, "Scans among them: each pins a view of the store."),
+    Key("scan_stall", seconds, "60s", "A scan whose caller takes nothing for so long is ended."),
     Key("max_lag_entries", whole(1, 1_000_000_000), 10_000, "No node is drained while a voter is further behind."),
     Key("checkpoint_rate", _rate, 64 << 20, "Bytes a second of checkpoints for followers far behind; 0: no limit."),
     Key("drain_grace", seconds, "5s", "What running reads get when the node leaves rotation."),

@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import grpc.aio
 import structlog
 
 from nodes.config import NodeConfig
@@ -30,8 +31,9 @@ from nodes.service.records import RecordsService
 from nodes.service.snapshots import Snapshots
 from nodes.statemachine import ReplicatedState
 from quiesce import __version__
+from quiesce.daemon.memory import FreeMemory
 from quiesce.errors import NodeRemoved, QuiesceError
-from quiesce.rpc import Server
+from quiesce.rpc import Intake, Server
 from quiesce.v1 import database_pb2_grpc, node_pb2_grpc, peer_pb2_grpc, record_pb2_grpc
 
 RECORDS, DATABASES, NODE, PEER = "quiesce.v1.Records", "quiesce.v1.Databases", "quiesce.v1.Node", "quiesce.v1.Peer"
@@ -39,6 +41,7 @@ CLIENT_SERVICES = (RECORDS, DATABASES)
 # Long reads are made here, the rest where the call is; more threads would only queue for the interpreter.
 _READ_THREADS = 4
 _CUT_S = 0.5
+_NODE_CALLS = 256
 _log = structlog.get_logger("node")
 
 
@@ -131,11 +134,16 @@ class RunningNode:
             rotation=self._rotation,
             snapshots=self._snapshots,
         )
-        node_pb2_grpc.add_NodeServicer_to_server(NodeService(parts), server.grpc)
-        record_pb2_grpc.add_RecordsServicer_to_server(
-            RecordsService(self._calls, reads, proposals, self._threads), server.grpc
-        )
-        database_pb2_grpc.add_DatabasesServicer_to_server(DatabasesService(self._calls, reads, proposals), server.grpc)
+
+        def intake(most_calls: int) -> grpc.aio.Server:
+            return Intake(server.grpc, most_calls=most_calls, refusal=self._calls.overloaded).as_server
+
+        clients = intake(config.max_requests)
+        records = RecordsService(self._calls, reads, proposals, self._threads, scan_stall_s=config.scan_stall)
+        record_pb2_grpc.add_RecordsServicer_to_server(records, clients)
+        database_pb2_grpc.add_DatabasesServicer_to_server(DatabasesService(self._calls, reads, proposals), clients)
+        # Of its own, so that a node under load still says how it is and can be taken out of rotation.
+        node_pb2_grpc.add_NodeServicer_to_server(NodeService(parts), intake(_NODE_CALLS))
         peer_pb2_grpc.add_PeerServicer_to_server(self._consensus.peer_servicer(), server.grpc)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -158,6 +166,7 @@ class RunningNode:
                 self._removal(),
                 self._damage(),
                 self._rotation.run(),
+                FreeMemory().run(),
                 self._keeper.run(self._consensus, self._proposals),
                 watch_leader(
                     lambda: self._consensus.status().leader_id,

@@ -261,6 +261,23 @@ class AnswerTooLarge(QuiesceError):
     status = Status.OUT_OF_RANGE
 
 
+class ScanStalled(QuiesceError):
+    """The scan was ended: its caller took nothing for {seconds} s. Scan on behind the last record that came."""
+
+    exit_code = 38
+    status = Status.ABORTED
+    retryable = True
+
+
+class DefinitionTooLarge(QuiesceError):
+    """The definition of database `{database}` would have {size} {unit}, over the limit of {limit}: drop clusters,
+    classes or indexes that are not needed.
+    """
+
+    exit_code = 39
+    status = Status.FAILED_PRECONDITION
+
+
 # --- rotation, snapshots, repositories
 
 

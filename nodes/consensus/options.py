@@ -35,7 +35,7 @@ class ConsensusOptions:
     message_bytes: int = MEBIBYTE
     # Proposals that wait for their outcome, and readers that wait for a barrier.
     waiting_proposals: int = 16_384
-    waiting_bytes: int = 64 * MEBIBYTE
+    waiting_bytes: int = 32 * MEBIBYTE
     waiting_readers: int = 65_536
     # How long a node that lost leadership waits to learn what became of its proposals.
     orphan_grace_s: float = 1.0

@@ -110,7 +110,7 @@ class Calls:
         """
         self.check_cluster(context)
         if self.running >= self._max_requests:
-            raise Overloaded(node_id=self._node_id, waiting=self.running, retry_ms=_RETRY_MS)
+            raise self.overloaded(self.running)
         self.running += 1
         self._idle.clear()
 
@@ -128,7 +128,7 @@ class Calls:
             Overloaded: it is a scan, and too many run.
         """
         if scan and self.scanning >= self._max_scans:
-            raise Overloaded(node_id=self._node_id, waiting=self.scanning, retry_ms=_RETRY_MS)
+            raise self.overloaded(self.scanning)
         if not self._gate.enter():
             raise self.refusal()
         self.scanning += scan
@@ -144,6 +144,10 @@ class Calls:
         """Take in what a read has met on the disk; return what its caller is told, who gets the same from others."""
         self._on_damage(error)
         return OutOfRotation(node_id=self._node_id, why=f"its disk: {error}", others=self._others())
+
+    def overloaded(self, waiting: int) -> Overloaded:
+        """Return the error for a call that is one too many."""
+        return Overloaded(node_id=self._node_id, waiting=waiting, retry_ms=_RETRY_MS)
 
     def refusal(self) -> QuiesceError:
         """Return the error for a read that must be sent elsewhere."""

@@ -10,7 +10,7 @@ from typing import TypeVar
 from nodes.service.calls import Context
 from nodes.service.validation import check_database, check_place
 from nodes.store import StoreView
-from quiesce.errors import InvalidRequest
+from quiesce.errors import InvalidRequest, ScanStalled
 from quiesce.v1 import database_pb2, record_pb2
 
 MESSAGE_RECORDS = 1_000
@@ -99,17 +99,26 @@ def _flat(batches: Iterable[list[record_pb2.IndexEntry]]) -> Iterator[record_pb2
         yield from batch
 
 
-async def stream(context: Context, view: StoreView, messages: Iterator[Message], threads: Executor) -> None:
+async def stream(
+    context: Context, view: StoreView, messages: Iterator[Message], threads: Executor, stall_s: float
+) -> None:
     """Send the messages, each made in a thread while the one before it is on its way; close the view at the end.
 
     Whatever ends it, the view is closed only once no thread is in it any more.
+
+    Raises:
+        ScanStalled: the caller took none for `stall_s` seconds.
     """
     pending: Future[Message | None] | None = None
     try:
         pending = threads.submit(next, messages, None)
         while (message := await asyncio.wrap_future(pending)) is not None:
             pending = threads.submit(next, messages, None)
-            await context.write(message)
+            try:
+                async with asyncio.timeout(stall_s):
+                    await context.write(message)
+            except TimeoutError:
+                raise ScanStalled(seconds=f"{stall_s:g}") from None
     finally:
         if pending is None:
             view.close()

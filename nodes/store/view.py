@@ -104,16 +104,18 @@ class StoreView:
 
     # --- records
 
-    def get(self, database: str, ids: Iterable[RecordId]) -> tuple[list[Record], list[RecordId]]:
+    def get(
+        self, database: str, ids: Iterable[RecordId], most_bytes: int | None = None
+    ) -> tuple[list[Record], list[RecordId]]:
         """Return the records of ids, in order, and the ids that have none.
 
         Raises:
-            AnswerTooLarge: they are too much for one message.
+            AnswerTooLarge: they have more than `most_bytes`, by default what goes into one message.
         """
         schema = self._readable(database)
         snapshot = self._family(RECORDS)
         ids = list(ids)
-        left = ANSWER_BYTES
+        left = limit_bytes = ANSWER_BYTES if most_bytes is None else most_bytes
         records: list[Record] = []
         missing: list[RecordId] = []
         for rid in ids:
@@ -126,7 +128,7 @@ class StoreView:
                 records.append(_record(rid.cluster, rid.position, value))
                 left -= len(value)
                 if left < 0:
-                    raise AnswerTooLarge(records=len(ids), limit=ANSWER_BYTES)
+                    raise AnswerTooLarge(records=len(ids), limit=limit_bytes)
         return records, missing
 
     def scan_cluster(
@@ -160,10 +162,17 @@ class StoreView:
 
     # --- indexes
 
-    def lookup(self, database: str, index_name: str, keys_json: Sequence[bytes], limit: int) -> list[LookupMatch]:
+    def lookup(
+        self,
+        database: str,
+        index_name: str,
+        keys_json: Sequence[bytes],
+        limit: int,
+        most_bytes: int | None = None,
+    ) -> list[LookupMatch]:
         """Return the records of each key; a key is a JSON array of one value a field.
 
-        At most `limit` records a key (0: 1,000), and about 16 MiB in all; where one of them cuts, it says so.
+        At most `limit` records a key (0: 1,000), and about `most_bytes` in all; where one of them cuts, it says so.
 
         Raises:
             UnknownIndex, IndexNotMaintained: the index cannot be asked.
@@ -172,7 +181,7 @@ class StoreView:
         schema = self._readable(database)
         plan = plan_index(schema.id, schema.index(index_name))
         limit = limit or LOOKUP_LIMIT
-        left = ANSWER_BYTES
+        left = ANSWER_BYTES if most_bytes is None else most_bytes
         matches = []
         for text in keys_json:
             match = LookupMatch()

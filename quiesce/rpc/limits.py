@@ -13,6 +13,21 @@ GET_IDS = 10_000
 # The records of one get; a lookup says that it was cut off there.
 ANSWER_BYTES = 16 * MEBIBYTE
 
+# --- what a node has in memory for its callers
+
+# Connections, those of its peers among them; the next is closed at once.
+CONNECTIONS = 2_048
+# Calls of one connection; a caller's own gRPC holds back the rest.
+CONNECTION_CALLS = 2_048
+# Requests that are read at the same time; the others wait in their callers' gRPC.
+READ_AT_ONCE = 8
+# And those among them that take longer than a moment have so many places of their own.
+LARGE_REQUESTS = 4
+# Answers of reads that are more than a quarter of a mebibyte: being made, or on their way out.
+LARGE_ANSWERS = 4
+# All answers that are on their way out, but for small ones. Each takes three times its size on the way.
+ANSWERS_BYTES = 64 * MEBIBYTE
+
 CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
     ("grpc.max_send_message_length", MESSAGE_BYTES),
@@ -34,8 +49,14 @@ SERVER_OPTIONS: list[tuple[str, int]] = [
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
     ("grpc.http2.max_ping_strikes", 0),
+    # What comes with a call before anybody reads it: without this gRPC lets it grow to megabytes a call.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 64 << 10),
+    ("grpc.max_allowed_incoming_connections", CONNECTIONS),
+    ("grpc.max_concurrent_streams", CONNECTION_CALLS),
     # Two daemons on one port would share its connections in silence.
     ("grpc.so_reuseport", 0),
 ]

@@ -52,11 +52,24 @@ def _packed(message: Any) -> any_pb2.Any:
     return packed
 
 
-async def raise_for(context: grpc.aio.ServicerContext[Any, Any], error: QuiesceError) -> NoReturn:
-    """End the call of `context` with `error`, in full."""
-    status = rpc_status.to_status(_to_status(error))
+def as_status(error: QuiesceError) -> grpc.Status:
+    """Return an error as a call ends with it, in full.
+
+    Whoever ends a call keeps this and not the error: the caller may be slow to take it, and the error's traceback holds
+    the request and the answer all the while.
+    """
+    return cast("grpc.Status", rpc_status.to_status(_to_status(error)))
+
+
+async def end_with(context: grpc.aio.ServicerContext[Any, Any], status: grpc.Status) -> NoReturn:
+    """End the call of `context`."""
     await context.abort(status.code, status.details, status.trailing_metadata)
     raise AssertionError  # abort never returns
+
+
+async def raise_for(context: grpc.aio.ServicerContext[Any, Any], error: QuiesceError) -> NoReturn:
+    """End the call of `context` with `error`, in full."""
+    await end_with(context, as_status(error))
 
 
 def error_of(
@@ -98,8 +111,11 @@ def typed_errors(handler: Handler) -> Handler:
             try:
                 async for answer in handler(self, request, context):
                     yield answer
+                return
             except QuiesceError as error:
-                await raise_for(context, error)
+                status = as_status(error)
+            del request
+            await end_with(context, status)
 
         return cast("Handler", stream)
 
@@ -108,6 +124,8 @@ def typed_errors(handler: Handler) -> Handler:
         try:
             return await cast("Awaitable[Any]", handler(self, request, context))
         except QuiesceError as error:
-            await raise_for(context, error)
+            status = as_status(error)
+        del request
+        return await end_with(context, status)
 
     return cast("Handler", unary)

@@ -293,7 +293,7 @@ async def test_a_stream_waits_for_its_caller_and_closes_the_view():
             yield number
 
     with ThreadPoolExecutor(2) as threads:
-        streaming = asyncio.create_task(stream(context, view, messages(), threads))
+        streaming = asyncio.create_task(stream(context, view, messages(), threads, 5.0))
         await asyncio.sleep(0.05)
         assert len(made) <= 2, "made no more than one message ahead"
         context.hold.set()
@@ -311,7 +311,7 @@ async def test_a_cancelled_stream_closes_the_view_only_when_no_thread_is_in_it()
         yield 0
 
     with ThreadPoolExecutor(2) as threads:
-        streaming = asyncio.create_task(stream(context, view, messages(), threads))
+        streaming = asyncio.create_task(stream(context, view, messages(), threads, 5.0))
         await asyncio.sleep(0.02)
         streaming.cancel()
         with pytest.raises(asyncio.CancelledError):
