@@ -41,6 +41,11 @@ class Status:
     learners: list[int]
     changing: bool
 
+class LogCutShort(Exception):
+    """A leader counts on entries that this node acknowledged and does not have: (leader, index, last index here)."""
+
+    args: tuple[int, int, int]
+
 @final
 class RaftCore:
     def __new__(

@@ -10,6 +10,7 @@ from nodes.data_directory import DataDirectory
 from nodes.founding import begin_meeting
 from nodes.identity import Identity, write_identity
 from nodes.members import format_members
+from nodes.rolled_back import check_not_rolled_back
 from nodes.statemachine.membership import MOST_VOTERS
 from quiesce.errors import InvalidConfiguration, NodeRemoved
 
@@ -59,6 +60,7 @@ def confirm_identity(config: NodeConfig, data: DataDirectory, found: Identity) -
 
     Raises:
         NodeRemoved: it was a member, and is none any more.
+        LogRolledBack: it lacks what it had acknowledged, as was found when it ran.
         InvalidConfiguration: the configuration means another node or another cluster.
     """
     data.finished()
@@ -68,6 +70,7 @@ def confirm_identity(config: NodeConfig, data: DataDirectory, found: Identity) -
         raise InvalidConfiguration(
             detail=f"cluster_id: it is {config.cluster_id}, and {data.path} belongs to {found.cluster_id}"
         )
+    check_not_rolled_back(data.path)
     if found.removed:
         raise NodeRemoved(node_id=found.node_id, cluster_id=found.cluster_id)
     return found

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import grpc.aio
@@ -19,6 +20,7 @@ from nodes.leader_watch import watch_leader
 from nodes.members import format_members
 from nodes.membership.keeper import MembershipKeeper
 from nodes.proposals import Proposals
+from nodes.rolled_back import end_and_mark
 from nodes.rotation.driver import Rotation
 from nodes.rotation.gate import Gate
 from nodes.rotation.log_clock import LogClock
@@ -75,6 +77,7 @@ class RunningNode:
                 heartbeat_ticks=config.heartbeat_ticks,
                 election_ticks=config.election_ticks,
                 checkpoint_rate=config.checkpoint_rate,
+                on_fatal=partial(end_and_mark, data.path),
             ),
         )
         gate = Gate(clock_ms=wall_ms, monotonic=time.monotonic, grace_s=config.drain_grace)

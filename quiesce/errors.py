@@ -611,6 +611,16 @@ def disk_failed(operation: str, path: object, error: OSError) -> DiskFailed:
     return kind(operation=operation, path=path, detail=error.strerror or error)
 
 
+class LogRolledBack(QuiesceError):
+    """Node {node_id} has the log up to entry {last}, and has acknowledged it up to entry {acknowledged}, as node
+    {leader_id} knows: its directory was put back to an earlier state, or its disk lost what it had synced. It takes no
+    part any more. Replace it: `quiesce nodes remove {node_id}`, then `quiesce nodes add` with a new id.
+    """
+
+    exit_code = 86
+    status = Status.DATA_LOSS
+
+
 def all_errors() -> list[type[QuiesceError]]:
     """Return every error class, by exit code."""
 

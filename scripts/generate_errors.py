@@ -33,7 +33,7 @@ GROUPS = (
     (range(20, 40), "Data"),
     (range(40, 60), "Rotation, snapshots and repositories"),
     (range(60, 70), "Files in OrientDB's format"),
-    (range(70, 80), "A node's own disk and start"),
+    (range(70, 90), "A node's own disk and start"),
 )
 
 

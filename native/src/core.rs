@@ -1,6 +1,7 @@
 //! The core: one raft-rs RawNode, used by one thread at a time.
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::create_exception;
+use pyo3::exceptions::{PyException, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Message, MessageType};
@@ -23,6 +24,13 @@ pub struct RaftCore {
     /// The last change of the membership whose commitment the caller was told to write before it leaves.
     announced: u64,
 }
+
+create_exception!(
+    nodes._native,
+    LogCutShort,
+    PyException,
+    "A leader counts on entries that this node has acknowledged and does not have: (leader, index, last index here)."
+);
 
 fn failed(error: raft::Error) -> PyErr {
     PyRuntimeError::new_err(error.to_string())
@@ -89,16 +97,20 @@ impl RaftCore {
     }
 
     /// Takes messages of peers. Returns how many were refused: not a message, of a stranger, or of a local kind.
-    fn step(&mut self, messages: Vec<Bound<'_, PyBytes>>) -> usize {
+    /// Raises LogCutShort where a leader counts on entries that are not in the log any more.
+    fn step(&mut self, messages: Vec<Bound<'_, PyBytes>>) -> PyResult<usize> {
         let mut refused = 0;
         for bytes in messages {
             let stepped = match convert::decode::<Message>(bytes.as_bytes()) {
-                Ok(message) => self.node.step(message).is_ok(),
+                Ok(message) => {
+                    self.check_kept(&message)?;
+                    self.node.step(message).is_ok()
+                }
                 Err(_) => false,
             };
             refused += usize::from(!stepped);
         }
-        refused
+        Ok(refused)
     }
 
     /// Appends entries on the leader. Returns (first index, term), or None where all were refused.
@@ -343,6 +355,20 @@ impl RaftCore {
             Err(raft::Error::ProposalDropped) => Ok(None),
             Err(error) => Err(failed(error)),
         }
+    }
+
+    /// A leader's heartbeat names no commit index behind what this node has acknowledged to it. raft-rs ends in a panic
+    /// at one that lies behind the log, which says nothing to whoever has to find out what happened to the disk.
+    fn check_kept(&self, message: &Message) -> PyResult<()> {
+        let raft = &self.node.raft;
+        let last = raft.raft_log.last_index();
+        if message.get_msg_type() == MessageType::MsgHeartbeat
+            && message.term >= raft.term
+            && message.commit > last
+        {
+            return Err(LogCutShort::new_err((message.from, message.commit, last)));
+        }
+        Ok(())
     }
 
     /// Says, once for each, whether a change of the membership is committed that was not when this was last asked.

@@ -26,7 +26,7 @@ mod _native {
     #[pymodule_export]
     use super::convert::{describe_snapshot, snapshot_members};
     #[pymodule_export]
-    use super::core::RaftCore;
+    use super::core::{LogCutShort, RaftCore};
     #[pymodule_export]
     use super::ready::{LightReady, Ready};
     #[pymodule_export]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from nodes._native import LightReady, RaftCore, Ready, Status, snapshot_members
+from nodes._native import LightReady, LogCutShort, RaftCore, Ready, Status, snapshot_members
 from nodes.consensus.barriers import ReadBarriers, Waiter
 from nodes.consensus.interface import CheckpointMade, CommittedEntry
 from nodes.consensus.log import DurableLog
@@ -18,7 +18,7 @@ from nodes.consensus.ports import ApplierPort, Effects, Event, PeerMessages, Rea
 from nodes.consensus.proposals import AppendedProposals, Backlog, Proposal, pack
 from nodes.consensus.record import HardState, LogState, Point, StoredEntry
 from nodes.consensus.retention import Retention
-from quiesce.errors import MembershipChanging, OutcomeUnknown, Overloaded, QuiesceError
+from quiesce.errors import LogRolledBack, MembershipChanging, OutcomeUnknown, Overloaded, QuiesceError
 from quiesce.v1.node_pb2 import NODE_ROLE_LEADER
 from quiesce.v1.peer_pb2 import Membership
 
@@ -193,7 +193,11 @@ class Replica:
         if self.log.size > self._options.memory_bytes:
             # The store cannot keep up. The leader sends again what is dropped here.
             messages = [message for message in messages if not message.startswith(_APPEND_MESSAGE)]
-        self.core.step(messages)
+        try:
+            self.core.step(messages)
+        except LogCutShort as error:
+            leader, acknowledged, last = error.args
+            raise LogRolledBack(node_id=self.node_id, last=last, acknowledged=acknowledged, leader_id=leader) from error
 
     def _propose(self, proposals: list[Proposal]) -> None:
         waiting, self._held = self._held + proposals, []

@@ -6,12 +6,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    r"^```(?P<language>console|python)\n(?P<content>.*?)^```$|^<!-- (?P<happening>(?:lost|killed|stopped): .*?) -->$",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One command line, or one Python program, and the lines that its output must hold; `…` stands for anything."""
+    """One command line, or one Python program, and the lines that its output must hold; `…` stands for anything.
+
+    Or what happens to the reader, whom the guide tells what to do then: `lost: node-3`, a comment that nobody sees.
+    """
 
     language: str
     text: str
@@ -31,7 +37,10 @@ def _pattern(line: str) -> str:
 def steps(guide: str) -> Iterator[Step]:
     """Yield what a reader of a guide would type, in order."""
     for block in _BLOCK.finditer(guide):
-        language, content = block.groups()
+        language, content = block["language"], block["content"]
+        if block["happening"]:
+            yield Step("happening", block["happening"])
+            continue
         if language == "python":
             yield Step("python", content)
             continue

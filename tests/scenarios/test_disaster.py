@@ -17,7 +17,7 @@ from nodes.identity import read_identity
 from nodes.salvage import Survivor, read_survivor
 from nodes.store.store import Store
 from quiesce import Client
-from quiesce.errors import ClusterAlive, DirectoryInUse, DirectoryNotEmpty, FileUnusable, WrongCluster
+from quiesce.errors import ClusterAlive, DirectoryInUse, DirectoryNotEmpty, FileUnusable, LogRolledBack, WrongCluster
 from quiesce.v1.peer_pb2 import LogEntry
 from tests.scenarios.cli import ROOT, quiesce
 from tests.scenarios.cluster import Cluster, free_ports
@@ -152,6 +152,34 @@ def test_salvage_may_be_killed_and_is_refused_while_the_cluster_lives(tmp_path: 
     node(daemons, new, away, cluster.members[away])
     with Client(cluster.members[away], timeout_s=30) as client:
         assert people_of(client) == set(range(200))
+
+
+@pytest.mark.timeout(120)
+def test_a_directory_that_was_put_back_is_noticed_and_stays_out(tmp_path: Path) -> None:
+    """A snapshot of a virtual machine that somebody restored: the node lacks what it has acknowledged since."""
+    with Cluster(tmp_path) as cluster, cluster.client(timeout_s=30) as client:
+        make_database(client, people=100)
+        leader, (follower, _) = cluster.leader(), cluster.followers()
+        data, put_back = cluster.data(follower), cluster.nodes[follower]
+        put_back.kill()
+        shutil.copytree(data, tmp_path / "copy")
+        put_back.start()
+        cluster.wait_until_serving()
+        make_database(client, people=1000, database="later")
+        until(lambda: cluster.status(follower, client).applied_index > 15, 30, "the follower has it")  # type: ignore[union-attr]
+        put_back.kill()
+        shutil.rmtree(data)
+        shutil.move(tmp_path / "copy", data)
+        put_back.start()
+        assert put_back.wait(60) == LogRolledBack.exit_code, put_back.tail()
+        # Nor does it come back under a leader who does not remember.
+        cluster.nodes[leader].kill()
+        cluster.nodes[leader].start()
+        client.create_database("after")
+        put_back.start()
+        assert put_back.wait(60) == LogRolledBack.exit_code
+        assert f"quiesce nodes remove {follower}" in put_back.tail()
+        assert len(contents(client, "later")) == 1000
 
 
 def test_what_cannot_be_salvaged(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from nodes._native import RaftCore, describe_snapshot, snapshot_members
+from nodes._native import LogCutShort, RaftCore, describe_snapshot, snapshot_members
 
 FOLLOWER, LEADER = 1, 3
 
@@ -265,6 +265,22 @@ def test_garbage_is_refused():
     assert one.ready() is None
     with pytest.raises(ValueError, match="no snapshot"):
         describe_snapshot(b"\x08\x03")
+
+
+def test_a_log_that_was_cut_behind_what_it_acknowledged_is_named():
+    cores = elected()
+    cores[1].propose([b"a"] * 20)
+    exchange(cores)
+    # As at a start on an old copy of the directory.
+    cores[3] = core(3)
+    cores[1].tick()
+    with pytest.raises(LogCutShort) as found:
+        exchange(cores)
+    assert found.value.args == (1, 26, 5)
+    # A new leader does not know what it has acknowledged, and sends all of it anew.
+    cores[3] = core(3)
+    cores[2].campaign()
+    exchange({2: cores[2], 3: cores[3], 1: cores[1]})
 
 
 def test_a_panic_ends_the_process():

@@ -2,6 +2,7 @@
 
 import re
 import string
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +64,8 @@ def test_only_what_did_not_happen_is_retryable() -> None:
     retryable = {error.__name__ for error in all_errors() if error.retryable}
     assert Unavailable.__name__ in retryable
     assert not retryable & {"DeadlineExceeded", "OutcomeUnknown", "StaleVersion", "LeaseLost", "QuiesceError"}
+
+
+def test_every_error_is_in_the_table_that_people_read(project_root: Path) -> None:
+    table = (project_root / "docs" / "errors.md").read_text()
+    assert [error.__name__ for error in all_errors() if f"| `{error.__name__}` |" not in table] == []
