@@ -270,8 +270,8 @@ class ScanStalled(QuiesceError):
 
 
 class DefinitionTooLarge(QuiesceError):
-    """The definition of database `{database}` would have {size} {unit}, over the limit of {limit}: drop clusters,
-    classes or indexes that are not needed.
+    """With the definition of database `{database}` there would be {size} {unit}; the limit is {limit}. Drop clusters,
+    classes, indexes or databases that are not needed.
     """
 
     exit_code = 39

@@ -9,7 +9,8 @@ from nodes.store import index_fill, keys
 from nodes.store.engine import INDEXES, META, PAGES, RECORDS
 from nodes.store.schema import DatabaseSchema
 from nodes.store.schema_changes import SchemaResult, change_schema, new_database
-from quiesce.errors import DatabaseExists, DatabaseNotImporting, InvalidDatabaseName
+from quiesce.errors import DatabaseExists, DatabaseNotImporting, DefinitionTooLarge, InvalidDatabaseName
+from quiesce.rpc.limits import DATABASES, DEFINITION_BYTES, DEFINITIONS_BYTES
 from quiesce.v1.database_pb2 import (
     AlterSchemaRequest,
     CreateDatabaseRequest,
@@ -27,13 +28,19 @@ def create(working: Working, request: CreateDatabaseRequest, index: int) -> Data
 
     Raises:
         DatabaseExists, InvalidDatabaseName: it cannot have that name.
+        DefinitionTooLarge: there are too many.
     """
     name = request.name
     if _NAME.fullmatch(name) is None:
         raise InvalidDatabaseName(database=name)
     if name in working.state.databases:
         raise DatabaseExists(database=name)
+    if len(working.state.databases) >= DATABASES:
+        raise DefinitionTooLarge(
+            database=name, size=len(working.state.databases) + 1, unit="databases", limit=DATABASES
+        )
     result = new_database(name, working.new_database_id(), importing=request.importing)
+    _check_size(working, result)
     return working.counted(_store(working, result, index))
 
 
@@ -79,11 +86,13 @@ def alter(working: Working, request: AlterSchemaRequest, index: int, commands_do
 
     Raises:
         UnknownDatabase, InvalidSchemaChange, UnknownClass: they are not possible.
+        DefinitionTooLarge: the definition would have no place in a message.
         DuplicateKey, InvalidDocument: a new index cannot hold the records that are there.
     """
     before = working.database(request.database)
     next_cluster, next_index = working.allocation(before.id)
     result = change_schema(before, request.changes, next_cluster=next_cluster, next_index=next_index)
+    _check_size(working, result)
     if not _needs_data(working, before, result):
         return working.counted(_store(working, result, index))
     working.flush(commands_done=commands_done)
@@ -92,6 +101,23 @@ def alter(working: Working, request: AlterSchemaRequest, index: int, commands_do
     # The last thing: what is written cannot be taken back.
     working.flush(commands_done=commands_done + 1)
     return answer
+
+
+def _check_size(working: Working, result: SchemaResult) -> None:
+    """Check that the definition fits a message, and those of all databases together another."""
+    message = result.message
+    size = message.ByteSize()
+    before = working.state.databases.get(message.name)
+    if before is not None and size <= before.size:
+        # What is too large may always become less.
+        return
+    everything = size + sum(schema.size for name, schema in working.state.databases.items() if name != message.name)
+    for found, unit, limit in (
+        (size, "bytes", DEFINITION_BYTES),
+        (everything, "bytes with those of the other databases", DEFINITIONS_BYTES),
+    ):
+        if found > limit:
+            raise DefinitionTooLarge(database=message.name, size=found, unit=unit, limit=limit)
 
 
 def _store(working: Working, result: SchemaResult, index: int) -> DatabaseSchema:

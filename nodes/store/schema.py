@@ -46,6 +46,11 @@ class DatabaseSchema:
         self._cluster_plans: dict[int, ClassPlan | None] = {}
 
     @cached_property
+    def size(self) -> int:
+        """Bytes of the definition."""
+        return self.message.ByteSize()
+
+    @cached_property
     def classes(self) -> dict[str, ClassDefinition]:
         """Classes by their name in lower case."""
         return {definition.name.lower(): definition for definition in self.message.classes}

@@ -13,6 +13,17 @@ GET_IDS = 10_000
 # The records of one get; a lookup says that it was cut off there.
 ANSWER_BYTES = 16 * MEBIBYTE
 
+# Databases of one cluster, and their definitions: a listing of all of them is one message.
+DATABASES = 1_000
+DEFINITION_BYTES = 8 * MEBIBYTE
+DEFINITIONS_BYTES = 16 * MEBIBYTE
+
+# Client sessions, and the outcomes that are kept for their retries: of one session, and of all.
+SESSIONS = 65_536
+SESSION_OUTCOMES = 1_024
+OUTCOMES = 262_144
+OUTCOMES_BYTES = 256 * MEBIBYTE
+
 # --- what a node has in memory for its callers
 
 # Connections, those of its peers among them; the next is closed at once.

@@ -125,6 +125,50 @@ def test_the_session_that_gives_way_is_the_same_after_a_restart(
     assert found == [second, third]
 
 
+@pytest.mark.parametrize(("name", "bound"), [("OUTCOMES", 5), ("OUTCOMES_BYTES", 80)])
+def test_outcomes_of_all_sessions_are_bounded(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch, name: str, bound: int
+) -> None:
+    monkeypatch.setattr(sessions, name, bound)
+    opened = [open_session(replica, 1000 + n) for n in range(4)]
+    for sequence in (1, 2):
+        for n, session in enumerate(opened):
+            if sequence == 1 or n:
+                replica.write(create("Person"), session_id=session, sequence=sequence, time_ms=2000 + 10 * sequence + n)
+        replica.reopen()
+    # The one unused for longest gave way, and nothing is left of it.
+    held = [len(value) for _, value in replica.state.store.engine.scan(META, b"o", b"p")]
+    assert 0 < (len(held) if name == "OUTCOMES" else sum(held)) <= bound
+    found = [keys.session_of(key) for key, _ in replica.state.store.engine.scan(META, b"s", b"t")]
+    assert opened[0] not in found
+    assert found == opened[-len(found) :]
+    again = write(create("Person"), session_id=opened[3], sequence=2)
+    assert replica(again)[0].HasField("write")
+    assert len(replica.bodies(6)) == 7
+
+
+def test_one_session_alone_keeps_to_the_bound_of_all(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "OUTCOMES", 3)
+    session = open_session(replica)
+    writes = [write(create("Person"), session_id=session, sequence=n) for n in (1, 2, 3, 4, 5)]
+    replica.ok(*writes)
+    replica.reopen()
+    assert kept(replica) == 3
+    assert [outcome.failure.reason for outcome in replica(*writes)] == ["OUTCOME_UNKNOWN"] * 2 + [""] * 3
+    assert len(replica.bodies(6)) == 5
+
+
+def test_sessions_come_with_a_checkpoint(replica: Replica, tmp_path: Path) -> None:
+    session = open_session(replica)
+    ada = write(create("Person", name="Ada"), session_id=session, sequence=1)
+    first = replica.ok(ada)
+    replica.state.checkpoint(tmp_path / "sent")
+    behind = Replica(tmp_path / "behind", node_id=2)
+    behind.state.install(tmp_path / "sent")
+    assert behind.ok(ada) == first
+    assert len(behind.bodies(6)) == 1
+
+
 def test_a_sequence_is_needed(replica: Replica) -> None:
     session = open_session(replica)
     before = content(replica.state.store)
