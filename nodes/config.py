@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nodes.members import parse_address, parse_cluster_id, parse_members, parse_node_id
+from quiesce.cli.units import size_bytes
 from quiesce.daemon.configuration import LOG_KEYS, Key, boolean, parse_values, seconds, text, whole
 from quiesce.errors import InvalidConfiguration
 
@@ -41,6 +42,8 @@ class NodeConfig:
     scan_stall: float
     max_lag_entries: int
     checkpoint_rate: int
+    # Bytes; None: the default, which depends on the disk.
+    disk_reserve: int | None
     drain_grace: float
     stop_grace: float
 
@@ -79,6 +82,15 @@ def _rate(key: str, value: object) -> int:
     return found
 
 
+def _reserve(key: str, value: object) -> int | None:
+    if value == "":
+        return None
+    try:
+        return size_bytes(str(value))
+    except ValueError as error:
+        raise InvalidConfiguration(detail=f"{key}: {error}") from error
+
+
 KEYS = (
     Key("node_id", parse_node_id, None, "This node's id, unique in the cluster for ever."),
     Key("data", _path, None, "The data directory; made where it is missing."),
@@ -99,6 +111,7 @@ KEYS = (
     Key("scan_stall", seconds, "60s", "A scan whose caller takes nothing for so long is ended."),
     Key("max_lag_entries", whole(1, 1_000_000_000), 10_000, "No node is drained while a voter is further behind."),
     Key("checkpoint_rate", _rate, 64 << 20, "Bytes a second of checkpoints for followers far behind; 0: no limit."),
+    Key("disk_reserve", _reserve, "", "What stays free on the disk, like 512MiB. Default 1GiB, 5 % of a small disk."),
     Key("drain_grace", seconds, "5s", "What running reads get when the node leaves rotation."),
     Key("stop_grace", seconds, "5s", "What running calls get when the daemon is stopped."),
 )

@@ -16,8 +16,9 @@ from nodes.founding.meet import meet_founders
 from nodes.identity import Identity, read_identity
 from nodes.membership.join import check_join, join
 from nodes.restore_mode import await_restore
+from nodes.room import default_reserve, free_bytes, wait_for_room
 from nodes.running import CLIENT_SERVICES, RunningNode
-from quiesce.errors import NodeRemoved
+from quiesce.errors import NodeRemoved, disk_failed
 from quiesce.rpc import Server, open_server
 
 _log = structlog.get_logger("daemon")
@@ -52,26 +53,41 @@ async def run_daemon(config: NodeConfig) -> None:
     server.listen()
     data.lock()
     try:
-        identity = read_identity(data.path)
-        if identity is None and config.join:
-            identity = await join(config, data, stop)
-            if identity is None:
-                return
-        elif identity is None and config.await_restore:
-            identity = await await_restore(config, data, server, stop, CLIENT_SERVICES)
-            if identity is None:
-                return
-            server = open_server(config.listen)
-            server.listen()
-        elif identity is None:
-            identity = bootstrap(config, data)
-        else:
-            identity = confirm_identity(config, data, identity)
-        met = await _met(config, identity, data, server, stop)
-        if met is not None:
-            await RunningNode(config, identity, data, met).run(stop)
+        if await _has_room(config, data, stop):
+            await _run(config, data, server, stop)
     finally:
         data.unlock()
+
+
+async def _run(config: NodeConfig, data: DataDirectory, server: Server, stop: asyncio.Event) -> None:
+    """Find out or decide whose directory it is, and run that node."""
+    identity = read_identity(data.path)
+    if identity is None and config.join:
+        identity = await join(config, data, stop)
+        if identity is None:
+            return
+    elif identity is None and config.await_restore:
+        identity = await await_restore(config, data, server, stop, CLIENT_SERVICES)
+        if identity is None:
+            return
+        server = open_server(config.listen)
+        server.listen()
+    elif identity is None:
+        identity = bootstrap(config, data)
+    else:
+        identity = confirm_identity(config, data, identity)
+    met = await _met(config, identity, data, server, stop)
+    if met is not None:
+        await RunningNode(config, identity, data, met).run(stop)
+
+
+async def _has_room(config: NodeConfig, data: DataDirectory, stop: asyncio.Event) -> bool:
+    """Wait for room on the disk: what a start does must not fail in the middle. False where it was stopped before."""
+    try:
+        reserve = default_reserve(data.path) if config.disk_reserve is None else config.disk_reserve
+        return await wait_for_room(data.path, reserve, stop, free_bytes)
+    except OSError as error:
+        raise disk_failed("statvfs", data.path, error) from error
 
 
 async def _met(

@@ -20,7 +20,11 @@ from nodes.leader_watch import watch_leader
 from nodes.members import format_members
 from nodes.membership.keeper import MembershipKeeper
 from nodes.proposals import Proposals
+<<<<<<< HEAD
 from nodes.rolled_back import end_and_mark
+=======
+from nodes.room import RoomWatch, Watermark, default_reserve, free_bytes
+>>>>>>> 2dfe690 (A full disk: what is kept free, who refuses what below it, and how a node goes on by itself)
 from nodes.rotation.driver import Rotation
 from nodes.rotation.gate import Gate
 from nodes.rotation.log_clock import LogClock
@@ -65,6 +69,8 @@ class RunningNode:
         self._removed: asyncio.Future[NodeRemoved] = asyncio.get_running_loop().create_future()
         self._damaged: asyncio.Future[QuiesceError] = asyncio.get_running_loop().create_future()
         self._keeper = MembershipKeeper(identity, config.members, data.path, self._state)
+        reserve = default_reserve(data.path) if config.disk_reserve is None else config.disk_reserve
+        watermark = Watermark(lambda: free_bytes(data.path), reserve)
         self._consensus = Consensus(
             node_id=identity.node_id,
             cluster_id=identity.cluster_id,
@@ -76,6 +82,8 @@ class RunningNode:
                 tick_ms=config.tick_ms,
                 heartbeat_ticks=config.heartbeat_ticks,
                 election_ticks=config.election_ticks,
+                takes_append=watermark.takes_append,
+                disk_full=lambda: not watermark.takes_writes,
                 checkpoint_rate=config.checkpoint_rate,
                 on_fatal=partial(end_and_mark, data.path),
             ),
@@ -94,7 +102,7 @@ class RunningNode:
             max_scans=config.max_scans,
         )
         clock = LogClock(self._consensus.agreed_ms, time.monotonic)
-        proposals = self._proposals = Proposals(self._consensus, clock)
+        proposals = self._proposals = Proposals(self._consensus, clock, self._refusal, watermark.spend)
         self._snapshots = Snapshots(
             node_id=identity.node_id,
             cluster_id=identity.cluster_id,
@@ -112,6 +120,13 @@ class RunningNode:
             clock=clock,
             set_health=self._set_health,
             on_epoch=self._snapshots.lease_changed,
+        )
+        self._room = RoomWatch(
+            node_id=identity.node_id,
+            path=data.path,
+            watermark=watermark,
+            consensus=self._consensus,
+            rotation=self._rotation,
         )
         reads = Reads(self._consensus, self._state)
         parts = Parts(
@@ -136,6 +151,7 @@ class RunningNode:
             calls=self._calls,
             rotation=self._rotation,
             snapshots=self._snapshots,
+            watermark=watermark,
         )
 
         def intake(most_calls: int) -> grpc.aio.Server:
@@ -169,7 +185,11 @@ class RunningNode:
                 self._removal(),
                 self._damage(),
                 self._rotation.run(),
+<<<<<<< HEAD
                 FreeMemory().run(),
+=======
+                self._room.run(),
+>>>>>>> 2dfe690 (A full disk: what is kept free, who refuses what below it, and how a node goes on by itself)
                 self._keeper.run(self._consensus, self._proposals),
                 watch_leader(
                     lambda: self._consensus.status().leader_id,
@@ -179,6 +199,9 @@ class RunningNode:
             )
         finally:
             await self._stop()
+
+    def _refusal(self) -> QuiesceError | None:
+        return self._room.refusal()
 
     def _on_removed(self) -> None:
         if self._removed.done():

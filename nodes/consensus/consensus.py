@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import secrets
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -85,6 +85,7 @@ class Consensus:
             on_lost=self._lost,
             on_refused=self._refused,
             clock_ms=self._options.clock_ms,
+            disk_full=self._options.disk_full,
             monotonic=self._options.monotonic,
         )
         self._departure = Departure(
@@ -332,6 +333,15 @@ class Consensus:
     def agreed_ms(self) -> int:
         """Return the latest time that the clocks of a majority of the voters have reached; 0 where it is not known."""
         return self._peers.agreed_ms()
+
+    def full_peers(self) -> Collection[int]:
+        """Return the voters, other than this node, whose disk is full as far as they have said."""
+        return frozenset(self._peers.full & self._peers.voters)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this node is the leader, as far as it knows."""
+        return self._started and self._replica.status.role == NODE_ROLE_LEADER
 
     def set_priority(self, priority: int) -> None:
         """Set the election priority: nodes refuse their vote to one of a lower priority with an equal log."""

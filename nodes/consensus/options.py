@@ -73,6 +73,10 @@ class ConsensusOptions:
     priority: int = 0
     disk: Disk = field(default_factory=Disk)
     new_salt: Salt = random_salt
+    # Whether the disk has room for a message with entries, of so many bytes; without them it is dropped.
+    takes_append: Callable[[int], bool] = lambda _: True
+    # What peers are told of this node's disk.
+    disk_full: Callable[[], bool] = lambda: False
     clock_ms: Callable[[], int] = wall_clock_ms
     monotonic: Callable[[], float] = time.monotonic
     # Called on any thread with what makes going on unsafe.

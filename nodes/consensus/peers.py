@@ -35,6 +35,7 @@ class Peers:
         on_lost: Callable[[int], None],
         on_refused: Callable[[int], None],
         clock_ms: Callable[[], int],
+        disk_full: Callable[[], bool],
         monotonic: Callable[[], float],
     ) -> None:
         self._node_id = node_id
@@ -45,6 +46,9 @@ class Peers:
         self._on_lost = on_lost
         self._on_refused = on_refused
         self._clock_ms = clock_ms
+        self._disk_full = disk_full
+        # Nodes that have said that their disk is full.
+        self.full: set[int] = set()
         self._clocks = PeerClocks(monotonic)
         self._links: dict[int, PeerLink] = {}
         self._strangers: list[int] = []
@@ -104,7 +108,7 @@ class Peers:
         """Return the latest time that the clocks of a majority of the voters have reached; 0 where it is not known."""
         return self._clocks.agreed_ms(self.voters, self._node_id, self._clock_ms())
 
-    def heard_from(self, node: int, address: str, clock_ms: int = 0) -> None:
+    def heard_from(self, node: int, address: str, clock_ms: int = 0, *, disk_full: bool = False) -> None:
         """Take the news that a node which was not removed sends, and says that it is at `address`.
 
         It is answered there if it is not known as a member, and also if it cannot be reached where the membership says:
@@ -112,6 +116,7 @@ class Peers:
         """
         if node in self.voters:
             self._clocks.heard(node, clock_ms)
+            (self.full.add if disk_full else self.full.discard)(node)
         if not address or node == self._node_id:
             return
         link = self._links.get(node)
@@ -143,6 +148,7 @@ class Peers:
             own_address=self._own_address,
             most_bytes=self._most_bytes,
             clock_ms=self._clock_ms,
+            disk_full=self._disk_full,
             on_lost=self._on_lost,
             on_refused=self._on_refused,
         )

@@ -193,11 +193,16 @@ class Replica:
         if self.log.size > self._options.memory_bytes:
             # The store cannot keep up. The leader sends again what is dropped here.
             messages = [message for message in messages if not message.startswith(_APPEND_MESSAGE)]
+        if any(map(self._lacks_room, messages)):
+            messages = [message for message in messages if not self._lacks_room(message)]
         try:
             self.core.step(messages)
         except LogCutShort as error:
             leader, acknowledged, last = error.args
             raise LogRolledBack(node_id=self.node_id, last=last, acknowledged=acknowledged, leader_id=leader) from error
+
+    def _lacks_room(self, message: bytes) -> bool:
+        return message.startswith(_APPEND_MESSAGE) and not self._options.takes_append(len(message))
 
     def _propose(self, proposals: list[Proposal]) -> None:
         waiting, self._held = self._held + proposals, []

@@ -83,7 +83,7 @@ class PeerService(PeerServicer):
     async def _read(self, batches: AsyncIterator[RaftBatch]) -> None:
         async for batch in batches:
             self._admit(batch.cluster_id, batch.from_node_id)
-            self._peers.heard_from(batch.from_node_id, batch.from_address, batch.clock_ms)
+            self._peers.heard_from(batch.from_node_id, batch.from_address, batch.clock_ms, disk_full=batch.disk_full)
             messages = list(batch.messages)
             self._driver.put_messages(PeerMessages(batch.from_node_id, messages, sum(map(len, messages))))
             # The Raft thread is told nothing for this: at the bound, a poll now and then costs less than its wakes.

@@ -40,6 +40,7 @@ class PeerLink:
         own_address: str,
         most_bytes: int,
         clock_ms: Callable[[], int],
+        disk_full: Callable[[], bool],
         on_lost: Callable[[int], None],
         on_refused: Callable[[int], None],
     ) -> None:
@@ -52,6 +53,7 @@ class PeerLink:
         self._cluster_id = cluster_id
         self._most_bytes = most_bytes
         self._clock_ms = clock_ms
+        self._disk_full = disk_full
         self._on_lost = on_lost
         self._on_refused = on_refused
         self._probe = False
@@ -155,5 +157,6 @@ class PeerLink:
             from_node_id=self._node_id,
             from_address=self._own_address,
             clock_ms=self._clock_ms(),
+            disk_full=self._disk_full(),
             messages=messages,
         )

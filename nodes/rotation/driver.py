@@ -10,7 +10,7 @@ import structlog
 from nodes.consensus import Consensus
 from nodes.proposals import Proposals
 from nodes.rotation.admission import Voter
-from nodes.rotation.gate import CaughtUp, Effect, Event, Gate, LeaseEnded, LeaseTaken, Stopping, Tick
+from nodes.rotation.gate import CaughtUp, Effect, Event, FellBehind, Gate, LeaseEnded, LeaseTaken, Stopping, Tick
 from nodes.rotation.log_clock import LogClock
 from nodes.rotation.succession import choose_successor
 from nodes.service.calls import Calls
@@ -63,6 +63,7 @@ class Rotation:
         self._tasks: asyncio.TaskGroup
         self._catching_up: asyncio.Task[None] | None = None
         self._epoch: int | None = None
+        self._reluctant = False
 
     async def run(self) -> None:
         """Watch, step the gate, and lead when it is this node's turn; ends only by cancellation or a bug."""
@@ -84,6 +85,30 @@ class Rotation:
     def epoch(self) -> int | None:
         """The epoch of the lease on this node, or None."""
         return self._epoch
+
+    @property
+    def out(self) -> int | None:
+        """The node that is out of rotation, or None."""
+        return self.lease.node_id if self.lease is not None else None
+
+    @property
+    def reluctant(self) -> bool:
+        """Whether this node leads only where no other can: its disk is full."""
+        return self._reluctant
+
+    @reluctant.setter
+    def reluctant(self, reluctant: bool) -> None:
+        if reluctant is not self._reluctant:
+            self._reluctant = reluctant
+            self._set_priority()
+
+    def fell_behind(self, why: str) -> None:
+        """Serve no reads before this node has caught up again."""
+        self._step(FellBehind(why))
+
+    def _set_priority(self) -> None:
+        low = self._reluctant or self._epoch is not None
+        self._consensus.set_priority(_LOW_PRIORITY if low else _PRIORITY)
 
     def stop_serving(self) -> None:
         """Turn new reads away for good: the daemon is being stopped."""
@@ -158,11 +183,11 @@ class Rotation:
             return
         self._epoch = epoch
         if mine is None:
-            self._consensus.set_priority(_PRIORITY)
+            self._set_priority()
             _log.info("the lease ended")
             self._step(LeaseEnded())
         else:
-            self._consensus.set_priority(_LOW_PRIORITY)
+            self._set_priority()
             _log.info("out of rotation", epoch=mine.epoch, owner=mine.owner, reason=mine.reason)
             self._step(LeaseTaken(mine.epoch, f"{mine.reason}, for {mine.owner}"))
 

@@ -2,6 +2,7 @@
 
     CATCHING_UP --caught up--> SERVING --lease taken--> DRAINING --nothing runs--> DRAINED --lease ended--> CATCHING_UP
 
+A node that cannot follow any more goes from SERVING to CATCHING_UP as well.
 Back in service only by way of CATCHING_UP, so that a node never answers before it has what it missed. Names of the
 states: `ServingState` in proto/quiesce/v1/node.proto.
 """
@@ -49,6 +50,13 @@ class CaughtUp:
 
 
 @dataclass(frozen=True, slots=True)
+class FellBehind:
+    """This node cannot follow the log at the moment."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stopping:
     """The daemon is being stopped; there is no way back."""
 
@@ -58,7 +66,7 @@ class Tick:
     """Time has passed."""
 
 
-Event = LeaseTaken | LeaseEnded | CaughtUp | Stopping | Tick
+Event = LeaseTaken | LeaseEnded | CaughtUp | FellBehind | Stopping | Tick
 
 
 class Effect(enum.Enum):
@@ -141,6 +149,8 @@ class Gate:
                 return self._end()
             case CaughtUp(attempt):
                 return self._serve(attempt)
+            case FellBehind(why):
+                return self._fall_behind(why)
             case Tick():
                 return self._tick()
 
@@ -165,6 +175,14 @@ class Gate:
             return []
         self._enter_state(Serving.SERVING, "caught up")
         return [Effect.START_SERVING]
+
+    def _fall_behind(self, why: str) -> list[Effect]:
+        if self.state is not Serving.SERVING:
+            return []
+        self.attempt += 1
+        # Reads that run have what they need.
+        self._enter_state(Serving.CATCHING_UP, why)
+        return [Effect.STOP_SERVING, Effect.CATCH_UP]
 
     def _stop(self) -> list[Effect]:
         if self.stopping:

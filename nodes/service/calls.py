@@ -153,7 +153,9 @@ class Calls:
         """Return the error for a read that must be sent elsewhere."""
         if self._gate.state is Serving.CATCHING_UP and not self._has_leader():
             return NoLeader()
-        why = "it is catching up" if self._gate.state is Serving.CATCHING_UP else self._gate.why
+        why = self._gate.why
+        if self._gate.state is Serving.CATCHING_UP:
+            why = f"it is catching up: {why}"
         return OutOfRotation(node_id=self._node_id, why=why, others=self._others())
 
 

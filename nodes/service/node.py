@@ -12,6 +12,7 @@ from nodes.consensus import Consensus
 from nodes.data_directory import DataDirectory
 from nodes.identity import Identity
 from nodes.proposals import Proposals
+from nodes.room import Watermark
 from nodes.rotation.admission import check_drain, check_ttl
 from nodes.rotation.driver import Rotation
 from nodes.rotation.gate import Gate
@@ -45,6 +46,7 @@ class Parts:
     calls: Calls
     rotation: Rotation
     snapshots: Snapshots
+    watermark: Watermark
 
 
 class NodeService(node_pb2_grpc.NodeServicer):
@@ -83,6 +85,9 @@ class NodeService(node_pb2_grpc.NodeServicer):
                 node_pb2.StateChange(state=int(change.state), at_ms=change.at_ms, reason=change.reason)  # type: ignore[arg-type]
                 for change in parts.gate.history
             ],
+            disk=node_pb2.DiskRoom(
+                free_bytes=parts.watermark.free, reserve_bytes=parts.watermark.reserve, full=parts.watermark.full
+            ),
         )
 
     @typed_errors

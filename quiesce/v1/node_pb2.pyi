@@ -107,6 +107,7 @@ class NodeStatus(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     CHECKPOINTS_FIELD_NUMBER: _builtins.int
     HISTORY_FIELD_NUMBER: _builtins.int
+    DISK_FIELD_NUMBER: _builtins.int
     node_id: _builtins.int
     cluster_id: _builtins.str
     address: _builtins.str
@@ -132,6 +133,8 @@ class NodeStatus(_message.Message):
 
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___StateChange]: ...
+    @_builtins.property
+    def disk(self) -> Global___DiskRoom: ...
     def __init__(
         self,
         *,
@@ -152,14 +155,43 @@ class NodeStatus(_message.Message):
         version: _builtins.str = ...,
         checkpoints: _abc.Iterable[_builtins.int] | None = ...,
         history: _abc.Iterable[Global___StateChange] | None = ...,
+        disk: Global___DiskRoom | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["disk", b"disk", "lease", b"lease"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "applied_index", b"applied_index", "checkpoints", b"checkpoints", "cluster_id", b"cluster_id", "commit_index", b"commit_index", "first_log_index", b"first_log_index", "history", b"history", "leader_id", b"leader_id", "lease", b"lease", "log_bytes", b"log_bytes", "log_time_ms", b"log_time_ms", "members", b"members", "node_id", b"node_id", "role", b"role", "serving", b"serving", "term", b"term", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "applied_index", b"applied_index", "checkpoints", b"checkpoints", "cluster_id", b"cluster_id", "commit_index", b"commit_index", "disk", b"disk", "first_log_index", b"first_log_index", "history", b"history", "leader_id", b"leader_id", "lease", b"lease", "log_bytes", b"log_bytes", "log_time_ms", b"log_time_ms", "members", b"members", "node_id", b"node_id", "role", b"role", "serving", b"serving", "term", b"term", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NodeStatus: _TypeAlias = NodeStatus  # noqa: Y015
+
+@_typing.final
+class DiskRoom(_message.Message):
+    """Room on the disk that holds a node's data."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FREE_BYTES_FIELD_NUMBER: _builtins.int
+    RESERVE_BYTES_FIELD_NUMBER: _builtins.int
+    FULL_FIELD_NUMBER: _builtins.int
+    free_bytes: _builtins.int
+    reserve_bytes: _builtins.int
+    """Kept free; below it the node takes no writes and leads only where no other can."""
+    full: _builtins.bool
+    def __init__(
+        self,
+        *,
+        free_bytes: _builtins.int = ...,
+        reserve_bytes: _builtins.int = ...,
+        full: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["free_bytes", b"free_bytes", "full", b"full", "reserve_bytes", b"reserve_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiskRoom: _TypeAlias = DiskRoom  # noqa: Y015
 
 @_typing.final
 class StateChange(_message.Message):

@@ -78,12 +78,15 @@ class RaftBatch(_message.Message):
     MESSAGES_FIELD_NUMBER: _builtins.int
     FROM_ADDRESS_FIELD_NUMBER: _builtins.int
     CLOCK_MS_FIELD_NUMBER: _builtins.int
+    DISK_FULL_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
     from_node_id: _builtins.int
     from_address: _builtins.str
     """Where the sender is reached: the receiver may not have applied its addition yet, and must answer it."""
     clock_ms: _builtins.int
     """The sender's clock, Unix milliseconds: the log's time goes by the clocks of a majority. 0: not said."""
+    disk_full: _builtins.bool
+    """The sender's disk is full: it can lead only where no other can."""
     @_builtins.property
     def messages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Each an eraftpb.Message of raft-rs, encoded."""
@@ -96,10 +99,11 @@ class RaftBatch(_message.Message):
         messages: _abc.Iterable[_builtins.bytes] | None = ...,
         from_address: _builtins.str = ...,
         clock_ms: _builtins.int = ...,
+        disk_full: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_ms", b"clock_ms", "cluster_id", b"cluster_id", "from_address", b"from_address", "from_node_id", b"from_node_id", "messages", b"messages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_ms", b"clock_ms", "cluster_id", b"cluster_id", "disk_full", b"disk_full", "from_address", b"from_address", "from_node_id", b"from_node_id", "messages", b"messages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
