@@ -20,11 +20,8 @@ from nodes.leader_watch import watch_leader
 from nodes.members import format_members
 from nodes.membership.keeper import MembershipKeeper
 from nodes.proposals import Proposals
-<<<<<<< HEAD
 from nodes.rolled_back import end_and_mark
-=======
 from nodes.room import RoomWatch, Watermark, default_reserve, free_bytes
->>>>>>> 2dfe690 (A full disk: what is kept free, who refuses what below it, and how a node goes on by itself)
 from nodes.rotation.driver import Rotation
 from nodes.rotation.gate import Gate
 from nodes.rotation.log_clock import LogClock
@@ -185,11 +182,8 @@ class RunningNode:
                 self._removal(),
                 self._damage(),
                 self._rotation.run(),
-<<<<<<< HEAD
                 FreeMemory().run(),
-=======
                 self._room.run(),
->>>>>>> 2dfe690 (A full disk: what is kept free, who refuses what below it, and how a node goes on by itself)
                 self._keeper.run(self._consensus, self._proposals),
                 watch_leader(
                     lambda: self._consensus.status().leader_id,

@@ -22,6 +22,7 @@ from nodes.consensus.recovery import RecoveredLog, fit_to_store
 from nodes.data_directory import DataDirectory
 from nodes.founding import check_meeting
 from nodes.identity import Identity, read_identity
+from nodes.rolled_back import check_not_rolled_back
 from nodes.store.current import directory_in_use
 from nodes.store.engine import INDEXES, META, PAGES, RECORDS, Engine
 from nodes.store.state import StoreState, load_state
@@ -67,6 +68,7 @@ def examine(data: DataDirectory, *, deep: bool, progress: Progress) -> Examined:
         if examined.identity is None:
             raise FileUnusable(file=data.path, detail="it is not the data directory of a node")
         check_meeting(data.path)
+        check_not_rolled_back(data.path)
     try:
         data.read_mark()
     except MalformedObject as error:

@@ -128,6 +128,7 @@ def reader(tmp_path: Path, project_root: Path) -> Iterator[Reader]:
         ("quickstart", {0, 130}),
         ("membership", {0, NodeRemoved.exit_code}),
         ("disaster", {0, 130, -signal.SIGKILL}),
+        ("disks", {-signal.SIGKILL}),
     ],
 )
 def test_a_guide_does_what_it_says(reader: Reader, project_root: Path, chapter: str, codes: set[int]) -> None:
@@ -137,5 +138,5 @@ def test_a_guide_does_what_it_says(reader: Reader, project_root: Path, chapter: 
         output = reader.do(step)
         assert not step.missing(output), f"{step.text}\nmust print {step.missing(output)}, but printed\n{output}"
         done += 1
-    assert done > 9
+    assert done > 4
     assert set(reader.interrupt()) <= codes
