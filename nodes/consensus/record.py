@@ -154,6 +154,17 @@ def encode_record(record_type: int, sequence: int, payload: bytes, salt: int) ->
     return head + _CRC.pack(zlib.crc32(head, salt)) + payload
 
 
+def one_bit_in_head(data: bytes, at: int, salt: int) -> bool:
+    """Return whether the head of a record stands at `at`, if one of its bits were another."""
+    head = data[at : at + RECORD_HEADER_BYTES]
+    for bit in range(8 * len(head)):
+        flipped = bytearray(head)
+        flipped[bit // 8] ^= 1 << bit % 8
+        if decode_record_header(bytes(flipped), 0, salt) is not None:
+            return True
+    return False
+
+
 def decode_record_header(data: bytes, at: int, salt: int) -> RecordHeader | None:
     """Return the head of the record at `at`, or None where there is no valid one."""
     if at + RECORD_HEADER_BYTES > len(data):

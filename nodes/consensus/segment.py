@@ -5,13 +5,16 @@ from __future__ import annotations
 import zlib
 from typing import NamedTuple
 
+from nodes.consensus.one_bit import one_bit_is_wrong
 from nodes.consensus.record import (
     RECORD_HEADER_BYTES,
     RECORD_MAGIC,
     SECTOR,
     SEGMENT_HEADER_BYTES,
+    RecordHeader,
     SegmentHeader,
     decode_record_header,
+    one_bit_in_head,
 )
 
 
@@ -65,21 +68,26 @@ def read_segment(data: bytes, *, last: bool) -> Segment:
         if head is None or end > len(data) or zlib.crc32(payload, header.salt) != head.payload_crc:
             if not last:
                 raise Damage(at, "the record is not valid, and others were written after it")
-            _must_be_torn(data, at, header.salt, end if head else None)
+            _must_be_torn(data, at, header.salt, head)
             break
         records.append(Record(at, head.type, payload))
         at = end
     return Segment(header, records, at)
 
 
-def _must_be_torn(data: bytes, at: int, salt: int, end: int | None) -> None:
+def _must_be_torn(data: bytes, at: int, salt: int, head: RecordHeader | None) -> None:
     """Raise Damage unless what stands at `at` can be the remains of one write that a crash cut short."""
-    if end is None and len(data) - at < RECORD_HEADER_BYTES:
+    if head is None and len(data) - at < RECORD_HEADER_BYTES:
         return
+    end = None if head is None else at + RECORD_HEADER_BYTES + head.length
     if end is not None and end > len(data):
         return
     if end is not None and end < len(data):
         raise Damage(at, "the record's checksum is wrong, and more follows it")
+    # A record may well hold zeros: what follows would take it for torn.
+    payload = data[at + RECORD_HEADER_BYTES :]
+    if one_bit_in_head(data, at, salt) if head is None else one_bit_is_wrong(payload, head.payload_crc, salt):
+        raise Damage(at, "one bit of the record is wrong")
     following = data.find(RECORD_MAGIC, at + 1)
     while following >= 0:
         if decode_record_header(data, following, salt) is not None:

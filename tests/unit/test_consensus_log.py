@@ -167,6 +167,23 @@ def test_a_segment_that_is_missing_or_cut_is_damage(raft):
     recover(raft)
 
 
+def test_a_flipped_bit_of_a_last_record_with_sectors_of_zeros_is_damage_and_not_a_torn_tail(raft):
+    log = recover_log(raft).log
+    before = log.active_path.stat().st_size
+    log.append(HardState(2, 1, 5), [StoredEntry(6, 2, b"head" + bytes(3000) + b"tail")])
+    log.close()
+    sound = log.active_path.read_bytes()
+    for bit in [*range(8 * before, 8 * before + 8 * 80), *range(8 * before + 800, 8 * len(sound), 97)]:
+        flipped = bytearray(sound)
+        flipped[bit // 8] ^= 1 << bit % 8
+        log.active_path.write_bytes(flipped)
+        with pytest.raises(DamagedLog, match="one bit"):
+            recover(raft)
+    # What a crash loses is still told from that.
+    log.active_path.write_bytes(sound[:before] + bytes(512) + sound[before + 512 :])
+    assert recover(raft).entries == []
+
+
 def test_zeros_in_the_middle_of_the_last_segment_are_damage(raft):
     log = recover_log(raft).log
     write(log, 6, 40, size=200)
