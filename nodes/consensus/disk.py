@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -24,6 +25,13 @@ def attempt(operation: str, path: Path, call: Callable[P, T], *args: P.args, **k
 
 def _glob(directory: Path, pattern: str) -> Sequence[Path]:
     return list(directory.glob(pattern))
+
+
+def _read_past_memory(path: Path) -> bytes:
+    with path.open("rb") as file:
+        if sys.platform == "linux":
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        return file.read()
 
 
 class Disk:
@@ -50,8 +58,12 @@ class Disk:
         return sorted(attempt("list", directory, _glob, directory, f"*{suffix}"))
 
     def read(self, path: Path) -> bytes:
-        """Return the content of a file."""
-        return attempt("read", path, path.read_bytes)
+        """Return the content of a file as the disk has it.
+
+        After a failed sync memory holds what the disk does not, and nothing says so: what an earlier life of this node
+        could not sync must not count as durable.
+        """
+        return attempt("read", path, _read_past_memory, path)
 
     def write(self, descriptor: int, data: bytes, path: Path) -> None:
         """Append all of `data`; what a failure leaves half-written, recovery cuts off."""

@@ -1,5 +1,7 @@
 import contextlib
+import os
 import random
+import sys
 from pathlib import Path
 
 import pytest
@@ -165,6 +167,14 @@ def test_a_segment_that_is_missing_or_cut_is_damage(raft):
         recover(raft)
     paths[0].write_bytes(first)
     recover(raft)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory cannot be left out")
+def test_a_log_is_read_from_the_disk_and_not_from_memory(raft, monkeypatch):
+    dropped = []
+    monkeypatch.setattr("os.posix_fadvise", lambda *what: dropped.append(what[1:]), raising=False)
+    recover(raft)
+    assert dropped == [(0, 0, os.POSIX_FADV_DONTNEED)]
 
 
 def test_a_flipped_bit_of_a_last_record_with_sectors_of_zeros_is_damage_and_not_a_torn_tail(raft):
