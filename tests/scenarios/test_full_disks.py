@@ -14,6 +14,7 @@ from quiesce import Client
 from quiesce.errors import DiskFull, DiskOutOfSpace, QuiesceError
 from quiesce.records import create
 from quiesce.v1 import node_pb2
+from tests.scenarios.cli import quiesce
 from tests.scenarios.cluster import Cluster
 from tests.scenarios.daemon import until
 from tests.scenarios.people import DATABASE, Writer, check_all, contents, hammer, make_database, person
@@ -95,6 +96,7 @@ def test_full_disks_one_after_the_other_then_all(cluster: Cluster) -> None:
 
         until(caught_out, 30, "the follower serves no reads: it cannot follow")
         advanced(writers)
+        assert f"Node {follower} has a full disk" in quiesce("nodes", "--cluster", cluster.addresses).error
         status = cluster.status(follower, asking)
         assert status is not None
         assert any("disk is full" in change.reason for change in status.history)

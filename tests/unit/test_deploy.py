@@ -34,6 +34,6 @@ def test_a_unit_starts_its_daemon_with_its_file(project_root: Path, daemon: str)
     names = {error.exit_code: error.__name__ for error in all_errors()}
     (codes,) = re.findall(r"^RestartPreventExitStatus=(.*)$", unit, re.MULTILINE)
     final = {names.get(int(code), "Usage") for code in codes.split()}
-    of_data = {"DamagedLog", "DamagedStore", "DirectoryNotEmpty", "DirectoryLost", "LogRolledBack"}
+    of_data = {"DamagedLog", "DamagedStore", "DiskFailed", "DirectoryNotEmpty", "DirectoryLost", "LogRolledBack"}
     assert final <= {"Usage", "InvalidConfiguration", "NodeRemoved", *of_data}
     assert "InvalidConfiguration" in final

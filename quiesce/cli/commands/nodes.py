@@ -11,6 +11,7 @@ import click
 from quiesce.cli import membership
 from quiesce.cli.options import DURATION, TIMEOUT_S, cluster_option
 from quiesce.cli.output import Output, pass_output
+from quiesce.cli.units import amount
 from quiesce.client import Client
 from quiesce.errors import InvalidRequest, QuiesceError
 from quiesce.v1.node_pb2 import Member, NodeRole, NodeStatus, RotationLease, ServingState
@@ -45,6 +46,9 @@ def list_nodes(output: Output, cluster: str) -> None:
         for member, status in statuses:
             if isinstance(status, QuiesceError):
                 output.message(f"Node {member.node_id} at {member.address} does not answer: {status}")
+            elif status.disk.full:
+                free, kept = (amount(size, binary=True) for size in (status.disk.free_bytes, status.disk.reserve_bytes))
+                output.message(f"Node {member.node_id} has a full disk: {free} left, and {kept} are kept free.")
 
 
 def _facts(member: Member, status: NodeStatus | QuiesceError, commit: int) -> dict[str, Any]:
@@ -60,6 +64,8 @@ def _facts(member: Member, status: NodeStatus | QuiesceError, commit: int) -> di
         "applied_index": status.applied_index,
         "term": status.term,
         "log_bytes": status.log_bytes,
+        "disk_free_bytes": status.disk.free_bytes,
+        "disk_full": status.disk.full,
         "version": status.version or "-",
     }
 
