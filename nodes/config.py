@@ -110,7 +110,7 @@ KEYS = (
     Key("max_scans", whole(1, 10_000), 64, "Scans among them: each pins a view of the store."),
     Key("scan_stall", seconds, "60s", "A scan whose caller takes nothing for so long is ended."),
     Key("max_lag_entries", whole(1, 1_000_000_000), 10_000, "No node is drained while a voter is further behind."),
-    Key("checkpoint_rate", _rate, 64 << 20, "Bytes a second of checkpoints for followers far behind; 0: no limit."),
+    Key("checkpoint_rate", _rate, 32 << 20, "Bytes a second of checkpoints for followers far behind; 0: no limit."),
     Key("disk_reserve", _reserve, "", "What stays free on the disk, like 512MiB. Default 1GiB, 5 % of a small disk."),
     Key("drain_grace", seconds, "5s", "What running reads get when the node leaves rotation."),
     Key("stop_grace", seconds, "5s", "What running calls get when the daemon is stopped."),

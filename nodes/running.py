@@ -81,6 +81,7 @@ class RunningNode:
                 election_ticks=config.election_ticks,
                 takes_append=watermark.takes_append,
                 disk_full=lambda: not watermark.takes_writes,
+                reserve_bytes=watermark.reserve,
                 checkpoint_rate=config.checkpoint_rate,
                 on_fatal=partial(end_and_mark, data.path),
             ),

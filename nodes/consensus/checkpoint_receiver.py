@@ -12,6 +12,7 @@ from typing import TypeVar
 import structlog
 
 from nodes._native import describe_snapshot
+from nodes.consensus.checkpoint_files import total_bytes
 from nodes.consensus.incoming import CheckpointWriter, Incoming
 from nodes.consensus.options import ConsensusOptions
 from quiesce.errors import DiskFailed, DiskFull, DiskOutOfSpace, InvalidRequest, NotLeader, Overloaded
@@ -30,7 +31,7 @@ Admit = Callable[[str, int], None]
 class CheckpointReceiver:
     """Brings checkpoints from the leader to the replica.
 
-    `leader` is the leader that this node knows, 0 for none; `reserve` the bytes of disk that the log may still need.
+    `leader` is the leader that this node knows, 0 for none.
     """
 
     def __init__(
@@ -39,14 +40,12 @@ class CheckpointReceiver:
         node_id: int,
         directory: Path,
         leader: Callable[[], int],
-        reserve: Callable[[], int],
         install: Install,
         options: ConsensusOptions,
     ) -> None:
         self._node_id = node_id
         self._directory = directory
         self._leader = leader
-        self._reserve = reserve
         self._install = install
         self._options = options
         self._incoming = Incoming(directory, options.disk, self._room)
@@ -90,8 +89,8 @@ class CheckpointReceiver:
             sender=offer.from_node_id,
             checkpoint=offer.checkpoint_id,
             bytes=offer.total_bytes,
-            files_there=len(received.files),
-            part_there=received.offset,
+            there=await self._run(total_bytes, self._directory / offer.checkpoint_id),
+            files=len(received.files),
         )
         return received
 
@@ -182,10 +181,11 @@ class CheckpointReceiver:
         return await asyncio.get_running_loop().run_in_executor(self._thread, guarded)
 
     def _room(self, size: int) -> None:
-        """Refuse what would leave the log without room. On the checkpoint's thread."""
+        """Refuse what would take of the disk's reserve. On the checkpoint's thread."""
         stat = os.statvfs(self._directory.parent)
-        free, reserve = stat.f_bavail * stat.f_frsize, self._reserve()
+        free, reserve = stat.f_bavail * stat.f_frsize, self._options.reserve_bytes
         if free - size < reserve:
+            _log.warning("no room for a checkpoint", free=free, needed=reserve + size)
             raise DiskFull(node_id=self._node_id, path=self._directory, free=free, reserve=reserve + size)
 
     def _expire_later(self) -> None:

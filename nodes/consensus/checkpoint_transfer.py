@@ -13,7 +13,6 @@ from nodes.consensus.checkpoint_files import read_chunks
 from nodes.consensus.options import ConsensusOptions
 from nodes.consensus.outgoing import Checkpoint
 from nodes.rate_limit import RateLimit
-from quiesce.rpc import error_of
 from quiesce.v1.peer_pb2 import InstallSnapshotResponse, SnapshotChunk
 from quiesce.v1.peer_pb2_grpc import PeerStub
 
@@ -68,8 +67,8 @@ async def transfer(
         finally:
             call.cancel()
     except (grpc.RpcError, asyncio.InvalidStateError, TimeoutError, OSError) as error:
-        why = error_of(error, addresses=f"node {to}") if isinstance(error, grpc.RpcError) else error
-        _log.warning("checkpoint not sent", **_seen(to, checkpoint), sent=sent, error=str(why) or type(why).__name__)
+        why = error.details() if isinstance(error, grpc.aio.AioRpcError) else str(error)
+        _log.warning("checkpoint not sent", **_seen(to, checkpoint), sent=sent, error=why or type(error).__name__)
         return False
     _log.info("checkpoint sent", **_seen(to, checkpoint), sent=sent)
     return True

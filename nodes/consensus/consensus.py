@@ -114,7 +114,6 @@ class Consensus:
                 node_id=node_id,
                 directory=directory / "incoming",
                 leader=lambda: self._replica.status.leader,
-                reserve=lambda: max(0, self._options.most_log_bytes - self._replica.log.size),
                 install=self._install,
                 options=self._options,
             ),

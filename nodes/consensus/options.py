@@ -56,9 +56,11 @@ class ConsensusOptions:
     hold_bytes: int = 256 * MEBIBYTE
 
     # Bytes a second of all checkpoints on their way to followers; 0: no limit.
-    checkpoint_rate: int = 64 * MEBIBYTE
+    checkpoint_rate: int = 32 * MEBIBYTE
     # Followers that are sent one at a time; others wait.
     checkpoint_transfers: int = 2
+    # Bytes of the disk that one that comes in leaves free.
+    reserve_bytes: int = 0
     # How long one is kept for a follower that does not come for it.
     checkpoint_keep_s: float = 600.0
     snapshot_chunk_bytes: int = MEBIBYTE // 4

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -14,7 +15,7 @@ from consensus_cluster import Dictionary, InProcessCluster, command
 from nodes.consensus.interface import CheckpointMade
 from quiesce.errors import Overloaded
 
-pytestmark = pytest.mark.timeout(25)
+pytestmark = pytest.mark.timeout(90)
 KIB = 1024
 LATE = 3
 TABLE, TABLES = 100 * KIB, 15
@@ -58,17 +59,14 @@ class Logged:
     """What was logged of checkpoints, by event."""
 
     def __init__(self) -> None:
-        self.entries: list[dict[str, object]] = []
+        self.entries: list[dict[str, Any]] = []
 
     def __call__(self, logger: object, method: str, entry: dict[str, object]) -> dict[str, object]:
         self.entries.append(entry)
         raise structlog.DropEvent
 
-    def of(self, event: str) -> list[dict[str, object]]:
+    def of(self, event: str) -> list[dict[str, Any]]:
         return [entry for entry in self.entries if entry["event"] == event]
-
-    def sent(self) -> int:
-        return sum(int(str(entry["sent"])) for entry in self.entries if "sent" in entry)
 
 
 @pytest.fixture
@@ -135,29 +133,30 @@ async def test_a_transfer_goes_on_after_the_receivers_restart_and_after_a_cut(tm
         assert node.state.values == cluster.nodes[leader].state.values
         assert len(logged.of("checkpoint made")) == 1
         offers = logged.of("checkpoint offered")
-        assert [offer["files_there"] >= least for offer, least in zip(offers[-3:], (0, 4, 8), strict=True)]
-        # What was on its way at a cut is lost, and no more.
-        assert len(offers) >= 3
-        assert logged.sent() < TABLE * TABLES + len(offers) * 3 * TABLE
+        assert [offer["files"] >= least for offer, least in zip(offers, (0, 4, 8), strict=True)] == [True] * 3
+        # Nothing that was there came again.
+        sent = logged.of("checkpoint sent")[0]
+        assert sent["sent"] == sent["bytes"] - offers[-1]["there"]
         # Nothing is left of it on either side.
         await until(lambda: not [*tmp_path.glob("*/raft/incoming/*"), *tmp_path.glob("*/raft/outgoing/*")])
 
 
 async def test_a_store_that_the_log_leaves_behind_gets_there_while_the_writes_go_on(tmp_path, logged):
-    options = {**OPTIONS, "hold_bytes": 96 * KIB, "memory_bytes": 256 * KIB, "checkpoint_rate": 384 * KIB}
+    options = {**OPTIONS, "hold_bytes": 192 * KIB, "memory_bytes": 1024 * KIB, "checkpoint_rate": 160 * KIB}
     async with InProcessCluster(tmp_path, state=Tables, late=[LATE], **options) as cluster:
         leader = await filled(cluster)
-        # The log grows by more than it is held for in a third of the time that the tables take.
         async with written_to(cluster, 0.002, 300) as sizes:
             node = await cluster.start(LATE)
+            # It is overtaken again and again, and goes on with the tables that it has.
+            await until(
+                lambda: logged.of("checkpoint superseded") and logged.of("checkpoint offered")[-1]["files"] >= 4
+            )
+            cluster.nodes[leader].consensus._snapshots._rate._rate = 4 << 20
             await until(lambda: logged.of("checkpoint sent"))
             await until(lambda: node.state.applied[0] + 200 > cluster.nodes[leader].state.applied[0])
             assert max(sizes) < options["memory_bytes"]
         await cluster.settled()
         assert node.state.tables() == cluster.nodes[leader].state.tables()
-        # It was overtaken, and went on with the tables that it had.
-        assert logged.of("checkpoint superseded")
-        assert logged.of("checkpoint offered")[-1]["files_there"] > 2
 
 
 async def test_a_log_stays_small_while_a_follower_is_away_for_ever(tmp_path):
@@ -205,7 +204,8 @@ async def test_a_leader_whose_store_stands_still_takes_no_more_than_its_log_may_
             tasks.append(asyncio.create_task(propose))
             await asyncio.sleep(0.001)
             sizes.append(leader.consensus.status().log_bytes)
-        assert options["memory_bytes"] - 8 * KIB < max(sizes) < options["memory_bytes"] + 8 * KIB
+        # What waits when the bound is reached still comes.
+        assert options["memory_bytes"] - 8 * KIB < max(sizes) < options["memory_bytes"] + 64 * KIB
         released.set()
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         refused = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]

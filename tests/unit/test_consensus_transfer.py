@@ -155,6 +155,13 @@ def test_tables_that_the_next_checkpoint_has_too_are_not_sent_again(tmp_path, so
     assert [entry.name for entry in (tmp_path / "incoming").iterdir()] == [THREE]
 
 
+def test_a_file_that_the_next_checkpoint_has_otherwise_is_sent_again(tmp_path, source):
+    send(receiver(tmp_path), source, most=9)
+    assert (tmp_path / "incoming" / ONE / "CURRENT").exists()
+    there = receiver(tmp_path).offer(offer(source, TWO, {ONE: ["000007.sst"]}))
+    assert (list(there.files), there.file_name) == (["000007.sst"], "")
+
+
 def test_a_table_that_was_written_anew_under_its_old_name_is_not_the_same(tmp_path, source):
     following = tmp_path / "following"
     following.mkdir()
