@@ -18,7 +18,6 @@ from pathlib import Path
 from tests.nemesis.faults.deck import FAULTS
 from tests.nemesis.namespaces import NO_NAMESPACES, CannotIsolate, reenter
 from tests.nemesis.network import Network
-from tests.nemesis.nodes import place
 from tests.nemesis.run import Outcome, run
 
 WRONG, POOR = 1, 3
@@ -41,7 +40,7 @@ def main(arguments: list[str]) -> int:
     only = [name.strip() for name in options.faults.split(",") if name.strip()]
     if unknown := [name for name in only if name not in FAULTS]:
         sys.exit(f"no such fault: {', '.join(unknown)}")
-    network = Network([place(node) for node in range(1, options.nodes + 1)])
+    network = Network([f"place-{number}" for number in range(1, options.nodes + 2)])
     try:
         if not options.inside:
             reenter("tests.nemesis", ["--inside", *arguments])

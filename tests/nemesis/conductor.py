@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
@@ -80,6 +81,8 @@ class Conductor:
         measured.healed_s = recorder.seconds()
         measured.operations = _done(field) - before
         recorder.note(f"step {step.number}: healed")
+        for fault in begun:
+            await fault.finish(field)
         if step.patient:
             await self.recover(measured)
         await self._pause(step.rest_s)
@@ -94,9 +97,8 @@ class Conductor:
             behind = [node for node, at in field.watch.read_at.items() if at < measured.healed_s]
             if measured.read_s < 0 and not behind:
                 measured.read_s = now - measured.healed_s
-            last = recorder.acknowledged[-1] if recorder.acknowledged else -1.0
-            if measured.written_s < 0 and last >= measured.healed_s:
-                measured.written_s = now - measured.healed_s
+            if measured.written_s < 0 and (later := _since(recorder.acknowledged, measured.healed_s)):
+                measured.written_s = later[0] - measured.healed_s
             if now > deadline:
                 written = "writes go through" if measured.written_s >= 0 else "no write was acknowledged"
                 recorder.violate(
@@ -118,3 +120,7 @@ class Conductor:
 
 def _done(field: Field) -> int:
     return sum(count for (_, outcome), count in field.recorder.counts.items() if outcome in {"ok", "refused"})
+
+
+def _since(times: list[float], start: float) -> list[float]:
+    return times[bisect.bisect_left(times, start) :]

@@ -19,11 +19,11 @@ _AGREED_WITHIN_S = 120.0
 
 async def agreed_contents(nodes: Nodes, recorder: Recorder) -> Contents | None:
     """Return what every node holds at one log index; a violation, and None, if they do not come to agree."""
-    raw = Raw(nodes.addresses, Random(0))
+    raw = Raw(nodes, Random(0))
     deadline = recorder.seconds() + _AGREED_WITHIN_S
     why = "nobody answered"
     try:
-        async with AsyncClient(list(nodes.addresses.values()), timeout_s=10) as client:
+        async with AsyncClient([nodes.addresses[node] for node in nodes.ids], timeout_s=10) as client:
             while recorder.seconds() < deadline:
                 await asyncio.sleep(0.3)
                 try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 
 from tests.nemesis.network import Network
-from tests.nemesis.nodes import Nodes, place
+from tests.nemesis.nodes import Nodes
 from tests.nemesis.recorder import Recorder
 from tests.nemesis.watch import Watch
 
@@ -34,6 +34,15 @@ class Field:
         """
         await self.until(lambda: self.watch.leader() != 0, 30, "a leader to be hit")
         return self.watch.leader()
+
+    def place(self, node: int) -> str:
+        """Return where a node is in the network."""
+        return self.nodes.places[node]
+
+    def between(self, senders: Iterable[int], receivers: Iterable[int]) -> Pairs:
+        """Return the ways from each of some nodes to each of others."""
+        to = list(receivers)
+        return [(self.place(a), self.place(b)) for a in senders for b in to if a != b]
 
     async def block(self, pairs: Pairs) -> None:
         await asyncio.to_thread(self.network.block, pairs)
@@ -71,12 +80,6 @@ class Field:
     def _gave_up(self, node: int, since_s: float) -> bool:
         status = self.watch.status.get(node)
         return status is not None and self.watch.status_at[node] > since_s and status.leader_id != node
-
-
-def between(senders: Iterable[int], receivers: Iterable[int]) -> Pairs:
-    """Return the ways from each of some nodes to each of others."""
-    to = list(receivers)
-    return [(place(a), place(b)) for a in senders for b in to if a != b]
 
 
 def both_ways(pairs: Pairs) -> Pairs:

@@ -18,6 +18,7 @@ from quiesce.v1.record_pb2 import (
     WriteRequest,
     WriteResponse,
 )
+from tests.nemesis.nodes import Nodes
 
 STALE = record_pb2.READ_CONSISTENCY_STALE
 LINEARIZABLE = record_pb2.READ_CONSISTENCY_LINEARIZABLE
@@ -26,8 +27,9 @@ LINEARIZABLE = record_pb2.READ_CONSISTENCY_LINEARIZABLE
 class Raw:
     """A client that chooses its node itself. Its calls raise QuiesceError."""
 
-    def __init__(self, addresses: dict[int, str], random: Random) -> None:
-        self._addresses = addresses
+    def __init__(self, nodes: Nodes, random: Random) -> None:
+        self._nodes = nodes
+        self._addresses = nodes.addresses
         self._random = random
         self._connections = Connections()
 
@@ -35,7 +37,7 @@ class Raw:
         await self._connections.close()
 
     def any_node(self) -> int:
-        return self._random.choice(list(self._addresses))
+        return self._random.choice(self._nodes.ids)
 
     async def status(self, node: int, timeout_s: float = 1.0) -> node_pb2.NodeStatus:
         address = self._addresses[node]

@@ -44,10 +44,10 @@ async def run(
     directory: Path, network: Network, *, nodes: int, minutes: float, seed: int, only: Sequence[str]
 ) -> Outcome:
     """Run for so many minutes at least: each fault comes once, however long that takes."""
-    cluster = Nodes(directory, network, nodes)
+    cluster = Nodes(directory, network, network.places[:-1], nodes)
     recorder = Recorder(directory / "nemesis.log")
-    watch = Watch(cluster.addresses, recorder, DATABASE)
-    world = World(seed, cluster.addresses, recorder, watch)
+    watch = Watch(cluster, recorder, DATABASE)
+    world = World(seed, cluster, recorder, watch)
     workloads: list[Workload] = [Registers(world), Numbers(world), Transfers(world)]
     conductor = Conductor(Field(cluster, network, watch, recorder), seed)
     names = list(only) or list(FAULTS)
@@ -69,7 +69,7 @@ async def run(
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
-        await cluster.end(cluster.ids)
+        await cluster.end_all()
         recorder.write_histories(directory / "history.txt", _histories(workloads))
     shortcomings = [*too_little(recorder, minutes), *_unproven(conductor, names)]
     return Outcome(report(recorder, conductor), recorder.violations, shortcomings)
@@ -77,7 +77,7 @@ async def run(
 
 async def _prepare(world: World, workloads: Sequence[Workload]) -> None:
     """Make what the workloads need, once the cluster answers."""
-    async with AsyncClient(list(world.addresses.values()), timeout_s=_STARTED_WITHIN_S) as client:
+    async with AsyncClient(world.addresses, timeout_s=_STARTED_WITHIN_S) as client:
         for workload in workloads:
             await workload.prepare(client)
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from quiesce import AsyncClient
 from quiesce.records import RID, Record
 from tests.nemesis.history import Operation
+from tests.nemesis.nodes import Nodes
 from tests.nemesis.raw import Raw
 from tests.nemesis.recorder import Recorder
 from tests.nemesis.watch import Watch
@@ -25,10 +26,14 @@ class World:
     """The cluster as clients see it. Everything random comes from the seed and a name."""
 
     seed: int
-    addresses: dict[int, str]
+    nodes: Nodes
     recorder: Recorder
     watch: Watch
     over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def addresses(self) -> list[str]:
+        return [self.nodes.addresses[node] for node in self.nodes.ids]
 
     def random(self, name: str) -> Random:
         return Random(f"{self.seed} {name}")
@@ -36,12 +41,12 @@ class World:
     @asynccontextmanager
     async def client(self, name: str) -> AsyncIterator[AsyncClient]:
         timeout_s = self.random(f"timeout of {name}").choice(_TIMEOUTS_S)
-        async with AsyncClient(list(self.addresses.values()), timeout_s=timeout_s, name=name) as client:
+        async with AsyncClient(self.addresses, timeout_s=timeout_s, name=name) as client:
             yield client
 
     @asynccontextmanager
     async def raw(self, name: str) -> AsyncIterator[Raw]:
-        raw = Raw(self.addresses, self.random(f"nodes of {name}"))
+        raw = Raw(self.nodes, self.random(f"nodes of {name}"))
         try:
             yield raw
         finally:

@@ -8,6 +8,7 @@ from random import Random
 
 from tests.nemesis.faults.fault import Fault
 from tests.nemesis.faults.links import CutClients, Halves, IsolateLeader, OneWay, Slow
+from tests.nemesis.faults.members import Replace
 from tests.nemesis.faults.processes import Kill, Pause, Restart, Transfer
 
 FAULTS: dict[str, Callable[[], Fault]] = {
@@ -29,6 +30,8 @@ FAULTS: dict[str, Callable[[], Fault]] = {
     "slow leader": lambda: Slow("leader"),
     "slow one": lambda: Slow("one"),
     "transfer leadership": Transfer,
+    "replace one": lambda: Replace("one"),
+    "replace the leader": lambda: Replace("leader"),
 }
 _SECOND = 0.25
 _IMPATIENT = 0.2

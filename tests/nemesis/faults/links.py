@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from random import Random
 
+from tests.nemesis.faults.fault import Fault
 from tests.nemesis.faults.processes import choose
-from tests.nemesis.field import Field, NotInForce, Pairs, between, both_ways
+from tests.nemesis.field import Field, NotInForce, Pairs, both_ways
 from tests.nemesis.network import CLIENTS
-from tests.nemesis.nodes import place
 
 
-class Loss:
+class Loss(Fault):
     """Nothing gets from some places to others."""
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Loss:
     async def confirm(self, field: Field, rng: Random, *, alone: bool) -> None:
         await field.check_lost(self._pairs, rng)
         if alone and self._deposed:
-            asked = (CLIENTS, place(self._deposed)) not in self._pairs
+            asked = (CLIENTS, field.place(self._deposed)) not in self._pairs
             await field.until_deposed(self._deposed, self._began, asked=asked)
 
     async def heal(self, field: Field) -> None:
@@ -46,7 +46,7 @@ class Halves(Loss):
         if rng.random() < 0.6:
             few[0] = self._deposed = leader
         many = [node for node in ids if node not in few]
-        await self._block(field, both_ways(between(few, many)))
+        await self._block(field, both_ways(field.between(few, many)))
         return f"partition {sorted(few)} | {many}, leader {leader}"
 
 
@@ -55,10 +55,10 @@ class IsolateLeader(Loss):
 
     async def begin(self, field: Field, rng: Random) -> str:
         self._deposed = leader = await field.leader()
-        pairs = between([leader], field.nodes.ids)
+        pairs = field.between([leader], field.nodes.ids)
         clients_too = rng.random() < 0.3
         if clients_too:
-            pairs.append((place(leader), CLIENTS))
+            pairs.append((field.place(leader), CLIENTS))
         await self._block(field, both_ways(pairs))
         return f"isolate leader {leader}{' from clients too' if clients_too else ''}"
 
@@ -78,7 +78,7 @@ class OneWay(Loss):
             others.pop(rng.randrange(len(others)))
         elif self._who == "leader":
             self._deposed = node
-        pairs = between([node], others) if self._direction == "from" else between(others, [node])
+        pairs = field.between([node], others) if self._direction == "from" else field.between(others, [node])
         await self._block(field, pairs)
         return f"lose what goes {self._direction} node {node} ({self._who}), others {others}"
 
@@ -88,11 +88,11 @@ class CutClients(Loss):
 
     async def begin(self, field: Field, rng: Random) -> str:
         leader = await field.leader()
-        await self._block(field, both_ways([(CLIENTS, place(leader))]))
+        await self._block(field, both_ways([(CLIENTS, field.place(leader))]))
         return f"cut the clients from leader {leader}"
 
 
-class Slow:
+class Slow(Fault):
     """A node's link carries little: "leader" or "one"."""
 
     def __init__(self, who: str) -> None:
@@ -102,12 +102,12 @@ class Slow:
     async def begin(self, field: Field, rng: Random) -> str:
         (self._node,) = await choose(field, rng, self._who)
         kilobits = rng.choice([64, 128, 256])
-        await asyncio.to_thread(field.network.slow, place(self._node), kilobits)
+        await asyncio.to_thread(field.network.slow, field.place(self._node), kilobits)
         return f"slow link of node {self._node} ({self._who}): {kilobits} kbit/s"
 
     async def confirm(self, field: Field, rng: Random, *, alone: bool) -> None:
         deadline = field.recorder.seconds() + 20
-        while not await asyncio.to_thread(field.network.throttled, place(self._node)):
+        while not await asyncio.to_thread(field.network.throttled, field.place(self._node)):
             if alone and field.recorder.seconds() > deadline:
                 raise NotInForce(f"the link of node {self._node} held nothing back")
             if not alone:
@@ -115,4 +115,4 @@ class Slow:
             await asyncio.sleep(0.2)
 
     async def heal(self, field: Field) -> None:
-        await asyncio.to_thread(field.network.unslow, place(self._node))
+        await asyncio.to_thread(field.network.unslow, field.place(self._node))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from quiesce.errors import QuiesceError
+from tests.nemesis.faults.fault import Fault
 from tests.nemesis.field import Field, NotInForce
 from tests.nemesis.raw import Raw
 
@@ -21,7 +22,7 @@ async def choose(field: Field, rng: Random, who: str) -> list[int]:
             return sorted(rng.sample(ids, 1 if who == "one" else (len(ids) - 1) // 2))
 
 
-class Kill:
+class Kill(Fault):
     """Kill -9, and start again."""
 
     def __init__(self, who: str) -> None:
@@ -55,7 +56,7 @@ class Restart(Kill):
         return f"restart {self._nodes}"
 
 
-class Pause:
+class Pause(Fault):
     """SIGSTOP, and SIGCONT after long: a leader that wakes up does not know that it was deposed."""
 
     def __init__(self, who: str) -> None:
@@ -78,14 +79,14 @@ class Pause:
         field.nodes.resume(self._nodes)
 
 
-class Transfer:
+class Transfer(Fault):
     """Leadership is handed to another node, three times in a row."""
 
     def __init__(self) -> None:
         self._moved = False
 
     async def begin(self, field: Field, rng: Random) -> str:
-        raw = Raw(field.nodes.addresses, rng)
+        raw = Raw(field.nodes, rng)
         moves: list[str] = []
         try:
             for _ in range(3):
@@ -105,6 +106,3 @@ class Transfer:
     async def confirm(self, field: Field, rng: Random, *, alone: bool) -> None:
         if alone and not self._moved:
             raise NotInForce("leadership never moved")
-
-    async def heal(self, field: Field) -> None:
-        pass
