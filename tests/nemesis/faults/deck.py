@@ -35,6 +35,8 @@ FAULTS: dict[str, Callable[[], Fault]] = {
 }
 _SECOND = 0.25
 _IMPATIENT = 0.2
+# Most faults are short, so that there are many; a few last until connections are given up.
+_HOLD_S, _LONG_S, _LONG = (0.5, 4.0), (8.0, 20.0), 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,11 @@ def steps(rng: Random, names: list[str] | None = None) -> Iterator[Step]:
             rng.shuffle(deck)
         chosen = [deck.pop()]
         # Never two at once before each was seen alone.
-        if number >= len(names or FAULTS) and rng.random() < _SECOND:
-            chosen.append(rng.choice([name for name in names or FAULTS if name != chosen[0]]))
+        hold = _HOLD_S
+        if number >= len(names or FAULTS):
+            if rng.random() < _SECOND:
+                chosen.append(rng.choice([name for name in names or FAULTS if name != chosen[0]]))
+            if rng.random() < _LONG:
+                hold = _LONG_S
         number += 1
-        yield Step(number, tuple(chosen), rng.uniform(0.5, 4.0), rng.uniform(0.2, 2.0), rng.random() >= _IMPATIENT)
+        yield Step(number, tuple(chosen), rng.uniform(*hold), rng.uniform(0.2, 2.0), rng.random() >= _IMPATIENT)
