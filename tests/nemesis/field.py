@@ -27,13 +27,17 @@ class Field:
     recorder: Recorder
 
     async def leader(self) -> int:
-        """Return the node that leads.
+        """Return the node that leads, or the one that did last where another fault lets none lead.
 
         Raises:
-            NotInForce: none does for long.
+            NotInForce: none does for long, and nothing is in its way.
         """
-        await self.until(lambda: self.watch.leader() != 0, 30, "a leader to be hit")
-        return self.watch.leader()
+        await self.until(lambda: self.watch.leader() != 0 or not self.nodes.majority_runs(), 30, "a leader to be hit")
+        return self.watch.leader() or self.last_leader()
+
+    def last_leader(self) -> int:
+        last = self.watch.last_leader
+        return last if last in self.nodes.ids else self.nodes.ids[0]
 
     def place(self, node: int) -> str:
         """Return where a node is in the network."""

@@ -117,6 +117,10 @@ class Nodes:
                 self.daemons[node].resume()
             self.stopped.discard(node)
 
+    def majority_runs(self) -> bool:
+        running = [node for node in self.ids if self.daemons[node].running and node not in self.stopped]
+        return len(running) > len(self.ids) // 2
+
     def is_stopped(self, node: int) -> bool:
         """Whether the kernel says so."""
         stat = Path(f"/proc/{self.daemons[node].pid}/stat").read_text()

@@ -27,6 +27,7 @@ class Watch:
         self.read_at: dict[int, float] = {}
         self.status_at: dict[int, float] = {}
         self._nodes = nodes
+        self.last_leader = 0
 
     async def run(self) -> None:
         tasks: dict[int, list[asyncio.Task[None]]] = {}
@@ -47,7 +48,9 @@ class Watch:
     def leader(self) -> int:
         """Return the node that leads, as far as is known: of those that say so the one with the latest term."""
         leading = [(s.term, node) for node, s in self.status.items() if s.role == NODE_ROLE_LEADER]
-        return max(leading, default=(0, 0))[1]
+        node = max(leading, default=(0, 0))[1]
+        self.last_leader = node or self.last_leader
+        return node
 
     async def _poll(self, node: int) -> None:
         while True:
