@@ -17,6 +17,7 @@ from nodes.consensus.checkpoint_receiver import CheckpointReceiver
 from nodes.consensus.departure import Departure
 from nodes.consensus.driver import Driver
 from nodes.consensus.effects import LoopEffects, WaitingProposals
+from nodes.consensus.handover import hand_over
 from nodes.consensus.interface import ConsensusStatus, StateMachine
 from nodes.consensus.membership import MembershipProposal, kind_and_node
 from nodes.consensus.options import MEBIBYTE, ConsensusOptions
@@ -294,8 +295,8 @@ class Consensus:
         """Hand leadership to node `to`, 0 for the follower that is furthest; return the leader that follows.
 
         Raises:
-            NotLeader, NoLeader: this node does not lead.
-            UnknownNode: `to` is not a member.
+            NotLeader, NoLeader: this node does not lead, or leads no more and nobody does.
+            UnknownNode: `to` is no voter.
             DeadlineExceeded: this node still leads; nothing has changed.
         """
         status = self._replica.status
@@ -313,15 +314,14 @@ class Consensus:
             raise UnknownNode(node_id=to, known=", ".join(map(str, status.voters)))
         if to == self._node_id:
             return to
-        self._post(lambda: self._replica.core.transfer_leader(to))
-        try:
-            async with asyncio.timeout(timeout_s):
-                while self._replica.status.leader in (0, self._node_id):
-                    self._leader_news.clear()
-                    await self._leader_news.wait()
-        except TimeoutError as error:
-            raise DeadlineExceeded(operation="the transfer of leadership", seconds=f"{timeout_s:g}") from error
-        return self._replica.status.leader
+        return await hand_over(
+            self._replica,
+            to,
+            post=self._post,
+            news=self._leader_news,
+            timeout_s=timeout_s,
+            look_s=self._options.tick_ms / 1000,
+        )
 
     def status(self) -> ConsensusStatus:
         """Return what can be seen; numbers are as old as a tick."""

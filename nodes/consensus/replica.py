@@ -123,6 +123,10 @@ class Replica:
             self._see_to_log()
         if self._ticks % self._options.election_ticks == 0:
             self._see_to_silence()
+        self.see()
+
+    def see(self) -> None:
+        """Bring `status` up to date."""
         self.status = self.core.status()
 
     def report_unreachable(self, peer: int) -> None:
@@ -185,7 +189,7 @@ class Replica:
         """
         self._membership.follow(index, membership, self._hard_state)
         self._tell_applied()
-        self.status = self.core.status()
+        self.see()
 
     # --- steps
 
@@ -317,7 +321,7 @@ class Replica:
     # --- what is seen to now and then
 
     def _leader_changed(self) -> None:
-        self.status = self.core.status()
+        self.see()
         leads = self.status.role == NODE_ROLE_LEADER
         self._orphaned_at = None if leads else self._ticks
         self._effects.leader_changed()

@@ -71,6 +71,22 @@ async def test_a_follower_names_the_leader_and_a_transfer_changes_it(tmp_path):
         assert await follower.consensus.transfer_leadership(0, timeout_s=5) != follower.id
 
 
+async def test_a_transfer_that_cannot_be_is_not_waited_for(tmp_path):
+    async with InProcessCluster(tmp_path) as cluster:
+        await cluster.settled()
+        leader = await cluster.leader()
+        dead, other = (node for node in cluster.members if node != leader.id)
+        await cluster.stop(dead)
+        with pytest.raises(DeadlineExceeded):
+            await leader.consensus.transfer_leadership(dead, timeout_s=1000)
+        assert await cluster.leader() is leader
+        await cluster.write("goes on")
+        await cluster.stop(other)
+        # The leader finds out that it has no majority before it would give up, or after.
+        with pytest.raises((NoLeader, DeadlineExceeded)):
+            await leader.consensus.transfer_leadership(other, timeout_s=1000)
+
+
 async def test_writes_survive_the_loss_of_a_leader_and_a_restart_of_all(tmp_path):
     async with InProcessCluster(tmp_path) as cluster:
         for number in range(10):

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import grpc
 import pytest
-from consensus_cluster import CLUSTER_ID, InProcessCluster, Node, command, free_port
+from consensus_cluster import CLUSTER_ID, Dictionary, InProcessCluster, Node, command, free_port
 
 from nodes.consensus import peers
 from quiesce.errors import MembershipChanging, NodeIdTaken, NodeRemoved, OutcomeUnknown, UnknownNode
@@ -130,6 +130,13 @@ async def test_a_learner_does_not_count(tmp_path):
         # With a vote it does.
         await cluster.change(promote=3)
         await agreed(cluster, [1, 2, 3])
+        # Also after a restart that has nothing to apply again.
+        for node in (1, 2, 3):
+            cluster.nodes[node].state.durable_index()
+            await cluster.stop(node)
+        for node in (1, 2, 3):
+            await cluster.start(node)
+        await agreed(cluster, [1, 2, 3])
         await cluster.stop((await cluster.leader()).id)
         await cluster.write("two of three")
 
@@ -167,7 +174,7 @@ async def test_a_node_that_was_away_when_it_was_removed_is_told_and_does_not_dis
 
 
 async def test_a_leader_that_is_removed_leaves_and_the_others_go_on(tmp_path):
-    async with InProcessCluster(tmp_path) as cluster:
+    async with InProcessCluster(tmp_path, departure_s=1.0) as cluster:
         await cluster.adopt()
         leader = await cluster.leader()
         outcome = await leader.consensus.change_membership(MembershipChange(remove=leader.id), timeout_s=10)
@@ -176,9 +183,13 @@ async def test_a_leader_that_is_removed_leaves_and_the_others_go_on(tmp_path):
         assert leader.consensus.status().leader_id != leader.id
         assert (await cluster.leader()).id != leader.id
         await cluster.write("more")
+        leader.state.durable_index()
         await cluster.stop(leader.id)
         await agreed(cluster, [node for node in (1, 2, 3) if node != leader.id])
-        # Started again it ends again.
+        # Started again it ends again, also where nobody is there to refuse it.
+        for other in list(cluster.nodes):
+            await cluster.stop(other)
+        assert Dictionary(leader.directory / "store").membership is not None
         again = await cluster.start(leader.id)
         await again.gone.wait()
         await cluster.stop(leader.id)
