@@ -134,7 +134,7 @@ async def test_without_a_leader_the_last_word_is_no_leader(cluster: FakeCluster)
     cluster.leader_id = 0
     for node in cluster.nodes:
         node.before["OpenSession"] = [refuse(NoLeader()) for _ in range(100)]
-    async with AsyncClient(cluster.addresses, timeout_s=0.4) as client:
+    async with AsyncClient(cluster.addresses, timeout_s=2.0) as client:
         with pytest.raises(NoLeader):
             await client.write("d", WRITE)
 

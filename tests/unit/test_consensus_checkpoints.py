@@ -142,7 +142,7 @@ async def test_a_transfer_goes_on_after_the_receivers_restart_and_after_a_cut(tm
 
 
 async def test_a_store_that_the_log_leaves_behind_gets_there_while_the_writes_go_on(tmp_path, logged):
-    options = {**OPTIONS, "hold_bytes": 192 * KIB, "memory_bytes": 1024 * KIB, "checkpoint_rate": 160 * KIB}
+    options = {**OPTIONS, "hold_bytes": 192 * KIB, "memory_bytes": 1024 * KIB, "checkpoint_rate": 110 * KIB}
     async with InProcessCluster(tmp_path, state=Tables, late=[LATE], **options) as cluster:
         leader = await filled(cluster)
         async with written_to(cluster, 0.002, 300) as sizes:
