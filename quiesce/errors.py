@@ -183,7 +183,9 @@ class StaleVersion(QuiesceError):
 
 
 class DuplicateKey(QuiesceError):
-    """Key {key} is in the unique index `{index}` already, for record {rid}; nothing of the batch was applied."""
+    """Key {key} of the unique index `{index}` belongs to record {rid} and was wanted for {other}; nothing of the batch
+    was applied.
+    """
 
     exit_code = 27
     status = Status.ALREADY_EXISTS

@@ -91,8 +91,14 @@ def _check_operation(place: int, operation: record_pb2.Operation) -> int:
         case "delete":
             check_place(f"operation {place}", operation.delete.cluster, operation.delete.position)
             return 0
+        case "expect":
+            expect = operation.expect
+            check_place(f"operation {place}", expect.record.cluster, expect.record.position)
+            if expect.WhichOneof("what") is None:
+                raise InvalidRequest(detail=f"operation {place}: it does not say what it expects")
+            return len(expect.free_key.key)
         case _:
-            raise InvalidRequest(detail=f"operation {place}: neither create, update nor delete")
+            raise InvalidRequest(detail=f"operation {place}: neither create, update, delete nor expect")
 
 
 def check_place(where: str, cluster: int, position: int) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 from nodes.statemachine.pending import Draft
 from nodes.store.index_entries import IndexPlan
-from nodes.store.keys import ENTRY_RID, rid_text
-from quiesce.errors import BatchTooLarge, DuplicateKey
+from nodes.store.index_fill import duplicate
+from quiesce.errors import BatchTooLarge
 
 # The keys that one request takes out and puts in: a small body may have many in a composite index.
 MAX_BYTES = 64 << 20
@@ -63,7 +63,7 @@ class IndexChanges:
                     continue
                 holder = draft.entry(key)
                 if holder is not None and holder != rid and not index.takes_over:
-                    raise DuplicateKey(key=index.text(key), index=index.name, rid=rid_text(*ENTRY_RID.unpack(holder)))
+                    raise duplicate(index, key, holder, rid)
                 indexes[key] = rid
 
 

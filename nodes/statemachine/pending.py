@@ -83,6 +83,10 @@ class Pending:
         found = self.families[family].get(key, _UNCHANGED)
         return self.engine.get(family, key) if found is _UNCHANGED else found  # type: ignore[return-value]
 
+    def record(self, key: bytes) -> bytes | None:
+        """Return a record's value as the commands so far have left it."""
+        return self.get(RECORDS, key)
+
     def counter(self, database: int, cluster: int) -> tuple[int, int]:
         """Return next position and number of records of a cluster."""
         found = self.counters.get((database, cluster))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from nodes.statemachine.index_changes import IndexChanges
@@ -9,19 +10,22 @@ from nodes.statemachine.pending import Draft
 from nodes.store import keys
 from nodes.store.constraints import check, check_unchanged
 from nodes.store.document import class_of
-from nodes.store.index_entries import entries_of
+from nodes.store.engine import INDEXES
+from nodes.store.index_entries import entries_of, plan_index
 from nodes.store.keys import ENTRY_RID, PAGE_SHIFT, RECORD, RECORD_HEADER, rid_text, split_record
+from nodes.store.lookup import key_of
 from nodes.store.schema import ClassPlan, DatabaseSchema
 from quiesce.errors import (
     DatabaseImporting,
     DatabaseNotImporting,
+    DuplicateKey,
     InvalidDocument,
     InvalidRequest,
     StaleVersion,
     UnknownClass,
     UnknownRecord,
 )
-from quiesce.v1.record_pb2 import Create, Delete, RecordKind, Update, WriteRequest, WriteResponse
+from quiesce.v1.record_pb2 import Create, Delete, Expect, RecordKind, Update, WriteRequest, WriteResponse
 
 _DOCUMENT = RecordKind.RECORD_KIND_DOCUMENT
 _BLOB = RecordKind.RECORD_KIND_BLOB
@@ -31,8 +35,9 @@ def write(draft: Draft, schema: DatabaseSchema, request: WriteRequest, index: in
     """Apply a request to a draft and commit it; on an error the draft is to be dropped.
 
     Raises:
-        QuiesceError: one of UnknownClass, UnknownRecordCluster, UnknownRecord, StaleVersion, DuplicateKey,
-            InvalidDocument, InvalidRequest, ConstraintViolated, DatabaseImporting, DatabaseNotImporting, BatchTooLarge.
+        QuiesceError: one of UnknownClass, UnknownRecordCluster, UnknownRecord, UnknownIndex, IndexNotMaintained,
+            StaleVersion, DuplicateKey, InvalidDocument, InvalidRequest, ConstraintViolated, DatabaseImporting,
+            DatabaseNotImporting, BatchTooLarge.
     """
     writer = _Writer(draft, schema, index)
     for operation in request.operations:
@@ -43,6 +48,8 @@ def write(draft: Draft, schema: DatabaseSchema, request: WriteRequest, index: in
             writer.update(operation.update)
         elif kind == "delete":
             writer.delete(operation.delete)
+        elif kind == "expect":
+            writer.expect(operation.expect)
         else:
             raise InvalidRequest(detail="an operation is empty")
     writer.indexes.settle(draft)
@@ -128,6 +135,29 @@ class _Writer:
         self._touch(cluster, position)
         self.response.written.add(cluster=cluster, position=position, version=version, kind=kind)
 
+    def expect(self, expect: Expect) -> None:
+        """Check what the batch expects to find before it, whatever the operations before this one do."""
+        pending = self.draft.pending
+        if expect.WhichOneof("what") == "record":
+            wanted = expect.record
+            version = wanted.version if wanted.HasField("version") else None
+            _, found, kind, _ = self._existing(wanted.cluster, wanted.position, version, pending.record)
+            self.response.written.add(cluster=wanted.cluster, position=wanted.position, version=found, kind=kind)
+            return
+        if expect.WhichOneof("what") != "free_key":
+            raise InvalidRequest(detail="an expectation is empty")
+        if self.schema.importing:
+            raise DatabaseImporting(database=self.schema.name)
+        plan = plan_index(self.schema.id, self.schema.index(expect.free_key.index_name))
+        if not plan.unique:
+            raise InvalidRequest(detail=f"index `{plan.name}` is not unique: whether a key is free cannot be expected")
+        key = key_of(plan, expect.free_key.key)
+        holder = pending.get(INDEXES, key)
+        if holder is not None:
+            rid = rid_text(*ENTRY_RID.unpack(holder))
+            raise DuplicateKey(key=plan.text(key), index=plan.name, rid=rid, other="nobody")
+        self.response.written.add()
+
     def _place(self, create: Create) -> tuple[int, ClassPlan | None]:
         """Return the cluster for a new record and its class's plan."""
         schema = self.schema
@@ -177,13 +207,15 @@ class _Writer:
             raise InvalidRequest(detail=f"version {version} is over the limit of {keys.MAX_VERSION}")
         return create.position, version
 
-    def _existing(self, cluster: int, position: int, expected: int | None) -> tuple[bytes, int, int, bytes]:
-        """Return key, version, kind and body of a record that is to be changed."""
+    def _existing(
+        self, cluster: int, position: int, expected: int | None, read: Callable[[bytes], bytes | None] | None = None
+    ) -> tuple[bytes, int, int, bytes]:
+        """Return key, version, kind and body of a record, by default as the operations so far have left it."""
         if self.schema.importing:
             raise DatabaseImporting(database=self.schema.name)
         self.schema.cluster(cluster)
         key = RECORD.pack(self.schema.id, cluster, position)
-        value = self.draft.record(key)
+        value = (read or self.draft.record)(key)
         if value is None:
             raise UnknownRecord(rid=rid_text(cluster, position), database=self.schema.name)
         version, kind, body = split_record(value)

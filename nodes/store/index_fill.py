@@ -70,7 +70,7 @@ def fill(engine: Engine, database: int, index: IndexPlan, clusters: list[int], *
             if not index.takes_over:
                 holder = pending.get(key) or engine.get(INDEXES, key)
                 if holder is not None and holder != rid:
-                    raise DuplicateKey(key=index.text(key), index=index.name, rid=rid_text(*ENTRY_RID.unpack(holder)))
+                    raise duplicate(index, key, holder, rid)
             pending[key] = rid
         size += sum(map(len, entries))
         if len(pending) >= BATCH_ENTRIES or size >= _BATCH_BYTES:
@@ -94,7 +94,7 @@ def addition(engine: Engine, batch: Batch, database: int, index: IndexPlan, clus
                 if holder == rid:
                     holder = engine.get(INDEXES, key) or rid
                 if holder != rid:
-                    raise DuplicateKey(key=index.text(key), index=index.name, rid=rid_text(*ENTRY_RID.unpack(holder)))
+                    raise duplicate(index, key, holder, rid)
             batch[key] = rid if index.unique else b""
 
 
@@ -112,6 +112,12 @@ def clear(engine: Engine, database: int, index: int) -> None:
     batch = engine.new_batch()
     engine.delete_range(batch, INDEXES, *keys.index_range(database, index))
     engine.write(batch)
+
+
+def duplicate(index: IndexPlan, key: bytes, holder: bytes, other: bytes) -> DuplicateKey:
+    """Return the error for a key that one record has and another one was to get."""
+    rid, wanted = (rid_text(*ENTRY_RID.unpack(each)) for each in (holder, other))
+    return DuplicateKey(key=index.text(key), index=index.name, rid=rid, other=wanted)
 
 
 def _entries(

@@ -2,7 +2,7 @@
 
 from quiesce.records.decoding import decode_document
 from quiesce.records.encoding import encode_document, encode_key
-from quiesce.records.operations import create, create_blob, delete, update
+from quiesce.records.operations import create, create_blob, delete, expect, expect_free_key, update
 from quiesce.records.record import Record, RecordKind
 from quiesce.records.rid import RID
 from quiesce.records.types import (
@@ -40,5 +40,7 @@ __all__ = [
     "delete",
     "encode_document",
     "encode_key",
+    "expect",
+    "expect_free_key",
     "update",
 ]

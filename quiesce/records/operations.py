@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quiesce.errors import InvalidRequest
-from quiesce.records.encoding import encode_document
+from quiesce.records.encoding import encode_document, encode_key
 from quiesce.records.rid import RID
 from quiesce.v1 import record_pb2
 from quiesce.v1.record_pb2 import Operation
@@ -83,3 +83,26 @@ def delete(rid: RID, *, expected_version: int | None = None) -> Operation:
     """Return the deletion of a record; refused with StaleVersion unless it is at `expected_version`, if given."""
     message = record_pb2.Delete(cluster=rid.cluster, position=rid.position, expected_version=expected_version)
     return Operation(delete=message)
+
+
+def expect(rid: RID, *, version: int | None = None) -> Operation:
+    """Return the expectation that a record is there, and is at `version` if that is given; nothing is changed.
+
+    The batch is refused with UnknownRecord or StaleVersion where it was not so before the batch. With it, a batch may
+    depend on records that it only read.
+    """
+    record = record_pb2.ExpectRecord(cluster=rid.cluster, position=rid.position, version=version)
+    return Operation(expect=record_pb2.Expect(record=record))
+
+
+def expect_free_key(index_name: str, key: Sequence[Any]) -> Operation:
+    """Return the expectation that no record has a key of a unique index; nothing is changed.
+
+    The batch is refused with DuplicateKey where one had it before the batch.
+
+    Args:
+        index_name: the index.
+        key: one value a field of the index.
+    """
+    free_key = record_pb2.ExpectFreeKey(index_name=index_name, key=encode_key(key))
+    return Operation(expect=record_pb2.Expect(free_key=free_key))

@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from quiesce.v1 import database_pb2 as quiesce_dot_v1_dot_database__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17quiesce/v1/record.proto\x12\nquiesce.v1\x1a\x19quiesce/v1/database.proto\"-\n\x08RecordId\x12\x0f\n\x07\x63luster\x18\x01 \x01(\r\x12\x10\n\x08position\x18\x02 \x01(\x04\"p\n\x06Record\x12\x0f\n\x07\x63luster\x18\x01 \x01(\r\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x0f\n\x07version\x18\x03 \x01(\r\x12$\n\x04kind\x18\x04 \x01(\x0e\x32\x16.quiesce.v1.RecordKind\x12\x0c\n\x04\x62ody\x18\x05 \x01(\x0c\"s\n\nGetRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12!\n\x03ids\x18\x02 \x03(\x0b\x32\x14.quiesce.v1.RecordId\x12\x30\n\x0b\x63onsistency\x18\x03 \x01(\x0e\x32\x1b.quiesce.v1.ReadConsistency\"h\n\x0bGetResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12#\n\x07records\x18\x02 \x03(\x0b\x32\x12.quiesce.v1.Record\x12%\n\x07missing\x18\x03 \x03(\x0b\x32\x14.quiesce.v1.RecordId\"$\n\x12OpenSessionRequest\x12\x0e\n\x06\x63lient\x18\x01 \x01(\t\"C\n\x13OpenSessionResponse\x12\x12\n\nsession_id\x18\x01 \x01(\x04\x12\x18\n\x10\x65xpires_after_ms\x18\x02 \x01(\x04\"\xb4\x01\n\x06\x43reate\x12\x11\n\x07\x63luster\x18\x01 \x01(\rH\x00\x12\x14\n\nclass_name\x18\x02 \x01(\tH\x00\x12$\n\x04kind\x18\x03 \x01(\x0e\x32\x16.quiesce.v1.RecordKind\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12\x15\n\x08position\x18\x05 \x01(\x04H\x01\x88\x01\x01\x12\x14\n\x07version\x18\x06 \x01(\rH\x02\x88\x01\x01\x42\x07\n\x05placeB\x0b\n\t_positionB\n\n\x08_version\"m\n\x06Update\x12\x0f\n\x07\x63luster\x18\x01 \x01(\r\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x1d\n\x10\x65xpected_version\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x42\x13\n\x11_expected_version\"_\n\x06\x44\x65lete\x12\x0f\n\x07\x63luster\x18\x01 \x01(\r\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x1d\n\x10\x65xpected_version\x18\x03 \x01(\rH\x00\x88\x01\x01\x42\x13\n\x11_expected_version\"\x8a\x01\n\tOperation\x12$\n\x06\x63reate\x18\x01 \x01(\x0b\x32\x12.quiesce.v1.CreateH\x00\x12$\n\x06update\x18\x02 \x01(\x0b\x32\x12.quiesce.v1.UpdateH\x00\x12$\n\x06\x64\x65lete\x18\x03 \x01(\x0b\x32\x12.quiesce.v1.DeleteH\x00\x42\x0b\n\toperation\"\x8f\x01\n\x0cWriteRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12)\n\noperations\x18\x02 \x03(\x0b\x32\x15.quiesce.v1.Operation\x12\x12\n\nsession_id\x18\x03 \x01(\x04\x12\x10\n\x08sequence\x18\x04 \x01(\x04\x12\x1c\n\x14\x61\x63knowledged_through\x18\x05 \x01(\x04\"C\n\rWriteResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12#\n\x07written\x18\x02 \x03(\x0b\x32\x12.quiesce.v1.Record\"\xd2\x01\n\x0bScanRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x11\n\x07\x63luster\x18\x02 \x01(\rH\x00\x12\x14\n\nclass_name\x18\x03 \x01(\tH\x00\x12\x18\n\x0ewhole_database\x18\x04 \x01(\x08H\x00\x12\x30\n\x0b\x63onsistency\x18\x05 \x01(\x0e\x32\x1b.quiesce.v1.ReadConsistency\x12#\n\x05\x61\x66ter\x18\x06 \x01(\x0b\x32\x14.quiesce.v1.RecordId\x12\r\n\x05limit\x18\x07 \x01(\x04\x42\x08\n\x06target\"j\n\x0cScanResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12#\n\x07records\x18\x02 \x03(\x0b\x32\x12.quiesce.v1.Record\x12&\n\x08\x64\x61tabase\x18\x03 \x01(\x0b\x32\x14.quiesce.v1.Database\"\x84\x01\n\rLookupRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x12\n\nindex_name\x18\x02 \x01(\t\x12\x0c\n\x04keys\x18\x03 \x03(\x0c\x12\x30\n\x0b\x63onsistency\x18\x04 \x01(\x0e\x32\x1b.quiesce.v1.ReadConsistency\x12\r\n\x05limit\x18\x05 \x01(\r\"I\n\x0eLookupResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12(\n\x07matches\x18\x02 \x03(\x0b\x32\x17.quiesce.v1.LookupMatch\"E\n\x0bLookupMatch\x12#\n\x07records\x18\x01 \x03(\x0b\x32\x12.quiesce.v1.Record\x12\x11\n\ttruncated\x18\x02 \x01(\x08\"j\n\x10ScanIndexRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x12\n\nindex_name\x18\x02 \x01(\t\x12\x30\n\x0b\x63onsistency\x18\x03 \x01(\x0e\x32\x1b.quiesce.v1.ReadConsistency\"K\n\x11ScanIndexResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12\'\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x16.quiesce.v1.IndexEntry\";\n\nIndexEntry\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12 \n\x02id\x18\x02 \x01(\x0b\x32\x14.quiesce.v1.RecordId*Y\n\nRecordKind\x12\x1b\n\x17RECORD_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14RECORD_KIND_DOCUMENT\x10\x01\x12\x14\n\x10RECORD_KIND_BLOB\x10\x02*r\n\x0fReadConsistency\x12 \n\x1cREAD_CONSISTENCY_UNSPECIFIED\x10\x00\x12!\n\x1dREAD_CONSISTENCY_LINEARIZABLE\x10\x01\x12\x1a\n\x16READ_CONSISTENCY_STALE\x10\x02\x32\x99\x03\n\x07Records\x12\x36\n\x03Get\x12\x16.quiesce.v1.GetRequest\x1a\x17.quiesce.v1.GetResponse\x12<\n\x05Write\x12\x18.quiesce.v1.WriteRequest\x1a\x19.quiesce.v1.WriteResponse\x12N\n\x0bOpenSession\x12\x1e.quiesce.v1.OpenSessionRequest\x1a\x1f.quiesce.v1.OpenSessionResponse\x12;\n\x04Scan\x12\x17.quiesce.v1.ScanRequest\x1a\x18.quiesce.v1.ScanResponse0\x01\x12?\n\x06Lookup\x12\x19.quiesce.v1.LookupRequest\x1a\x1a.quiesce.v1.LookupResponse\x12J\n\tScanIndex\x12\x1c.quiesce.v1.ScanIndexRequest\x1a\x1d.quiesce.v1.ScanIndexResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17quiesce/v1/record.proto\x12\nquiesce.v1\x1a\x19quiesce/v1/database.proto\"-\n\x08RecordId\x12\x0f\n\x07\x63luster\x18\x01 \x01(\r\x12\x10\n\x08position\x18\x02 \x01(\x04\"p\n\x06Record\x12\x0f\n\x07\x63luster\x18\x01 \x01(\r\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x0f\n\x07version\x18\x03 \x01(\r\x12$\n\x04kind\x18\x04 \x01(\x0e\x32\x16.quiesce.v1.RecordKind\x12\x0c\n\x04\x62ody\x18\x05 \x01(\x0c\"s\n\nGetRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12!\n\x03ids\x18\x02 \x03(\x0b\x32\x14.quiesce.v1.RecordId\x12\x30\n\x0b\x63onsistency\x18\x03 \x01(\x0e\x32\x1b.quiesce.v1.ReadConsistency\"h\n\x0bGetResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12#\n\x07records\x18\x02 \x03(\x0b\x32\x12.quiesce.v1.Record\x12%\n\x07missing\x18\x03 \x03(\x0b\x32\x14.quiesce.v1.RecordId\"$\n\x12OpenSessionRequest\x12\x0e\n\x06\x63lient\x18\x01 \x01(\t\"C\n\x13OpenSessionResponse\x12\x12\n\nsession_id\x18\x01 \x01(\x04\x12\x18\n\x10\x65xpires_after_ms\x18\x02 \x01(\x04\"\xb4\x01\n\x06\x43reate\x12\x11\n\x07\x63luster\x18\x01 \x01(\rH\x00\x12\x14\n\nclass_name\x18\x02 \x01(\tH\x00\x12$\n\x04kind\x18\x03 \x01(\x0e\x32\x16.quiesce.v1.RecordKind\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12\x15\n\x08position\x18\x05 \x01(\x04H\x01\x88\x01\x01\x12\x14\n\x07version\x18\x06 \x01(\rH\x02\x88\x01\x01\x42\x07\n\x05placeB\x0b\n\t_positionB\n\n\x08_version\"m\n\x06Update\x12\x0f\n\x07\x63luster\x18\x01 \x01(\r\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x1d\n\x10\x65xpected_version\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x42\x13\n\x11_expected_version\"_\n\x06\x44\x65lete\x12\x0f\n\x07\x63luster\x18\x01 \x01(\r\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x1d\n\x10\x65xpected_version\x18\x03 \x01(\rH\x00\x88\x01\x01\x42\x13\n\x11_expected_version\"k\n\x06\x45xpect\x12*\n\x06record\x18\x01 \x01(\x0b\x32\x18.quiesce.v1.ExpectRecordH\x00\x12-\n\x08\x66ree_key\x18\x02 \x01(\x0b\x32\x19.quiesce.v1.ExpectFreeKeyH\x00\x42\x06\n\x04what\"S\n\x0c\x45xpectRecord\x12\x0f\n\x07\x63luster\x18\x01 \x01(\r\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x14\n\x07version\x18\x03 \x01(\rH\x00\x88\x01\x01\x42\n\n\x08_version\"0\n\rExpectFreeKey\x12\x12\n\nindex_name\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c\"\xb0\x01\n\tOperation\x12$\n\x06\x63reate\x18\x01 \x01(\x0b\x32\x12.quiesce.v1.CreateH\x00\x12$\n\x06update\x18\x02 \x01(\x0b\x32\x12.quiesce.v1.UpdateH\x00\x12$\n\x06\x64\x65lete\x18\x03 \x01(\x0b\x32\x12.quiesce.v1.DeleteH\x00\x12$\n\x06\x65xpect\x18\x04 \x01(\x0b\x32\x12.quiesce.v1.ExpectH\x00\x42\x0b\n\toperation\"\x8f\x01\n\x0cWriteRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12)\n\noperations\x18\x02 \x03(\x0b\x32\x15.quiesce.v1.Operation\x12\x12\n\nsession_id\x18\x03 \x01(\x04\x12\x10\n\x08sequence\x18\x04 \x01(\x04\x12\x1c\n\x14\x61\x63knowledged_through\x18\x05 \x01(\x04\"C\n\rWriteResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12#\n\x07written\x18\x02 \x03(\x0b\x32\x12.quiesce.v1.Record\"\xd2\x01\n\x0bScanRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x11\n\x07\x63luster\x18\x02 \x01(\rH\x00\x12\x14\n\nclass_name\x18\x03 \x01(\tH\x00\x12\x18\n\x0ewhole_database\x18\x04 \x01(\x08H\x00\x12\x30\n\x0b\x63onsistency\x18\x05 \x01(\x0e\x32\x1b.quiesce.v1.ReadConsistency\x12#\n\x05\x61\x66ter\x18\x06 \x01(\x0b\x32\x14.quiesce.v1.RecordId\x12\r\n\x05limit\x18\x07 \x01(\x04\x42\x08\n\x06target\"j\n\x0cScanResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12#\n\x07records\x18\x02 \x03(\x0b\x32\x12.quiesce.v1.Record\x12&\n\x08\x64\x61tabase\x18\x03 \x01(\x0b\x32\x14.quiesce.v1.Database\"\x84\x01\n\rLookupRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x12\n\nindex_name\x18\x02 \x01(\t\x12\x0c\n\x04keys\x18\x03 \x03(\x0c\x12\x30\n\x0b\x63onsistency\x18\x04 \x01(\x0e\x32\x1b.quiesce.v1.ReadConsistency\x12\r\n\x05limit\x18\x05 \x01(\r\"I\n\x0eLookupResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12(\n\x07matches\x18\x02 \x03(\x0b\x32\x17.quiesce.v1.LookupMatch\"E\n\x0bLookupMatch\x12#\n\x07records\x18\x01 \x03(\x0b\x32\x12.quiesce.v1.Record\x12\x11\n\ttruncated\x18\x02 \x01(\x08\"j\n\x10ScanIndexRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x12\n\nindex_name\x18\x02 \x01(\t\x12\x30\n\x0b\x63onsistency\x18\x03 \x01(\x0e\x32\x1b.quiesce.v1.ReadConsistency\"K\n\x11ScanIndexResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12\'\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x16.quiesce.v1.IndexEntry\";\n\nIndexEntry\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12 \n\x02id\x18\x02 \x01(\x0b\x32\x14.quiesce.v1.RecordId*Y\n\nRecordKind\x12\x1b\n\x17RECORD_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14RECORD_KIND_DOCUMENT\x10\x01\x12\x14\n\x10RECORD_KIND_BLOB\x10\x02*r\n\x0fReadConsistency\x12 \n\x1cREAD_CONSISTENCY_UNSPECIFIED\x10\x00\x12!\n\x1dREAD_CONSISTENCY_LINEARIZABLE\x10\x01\x12\x1a\n\x16READ_CONSISTENCY_STALE\x10\x02\x32\x99\x03\n\x07Records\x12\x36\n\x03Get\x12\x16.quiesce.v1.GetRequest\x1a\x17.quiesce.v1.GetResponse\x12<\n\x05Write\x12\x18.quiesce.v1.WriteRequest\x1a\x19.quiesce.v1.WriteResponse\x12N\n\x0bOpenSession\x12\x1e.quiesce.v1.OpenSessionRequest\x1a\x1f.quiesce.v1.OpenSessionResponse\x12;\n\x04Scan\x12\x17.quiesce.v1.ScanRequest\x1a\x18.quiesce.v1.ScanResponse0\x01\x12?\n\x06Lookup\x12\x19.quiesce.v1.LookupRequest\x1a\x1a.quiesce.v1.LookupResponse\x12J\n\tScanIndex\x12\x1c.quiesce.v1.ScanIndexRequest\x1a\x1d.quiesce.v1.ScanIndexResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'quiesce.v1.record_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RECORDKIND']._serialized_start=2152
-  _globals['_RECORDKIND']._serialized_end=2241
-  _globals['_READCONSISTENCY']._serialized_start=2243
-  _globals['_READCONSISTENCY']._serialized_end=2357
+  _globals['_RECORDKIND']._serialized_start=2434
+  _globals['_RECORDKIND']._serialized_end=2523
+  _globals['_READCONSISTENCY']._serialized_start=2525
+  _globals['_READCONSISTENCY']._serialized_end=2639
   _globals['_RECORDID']._serialized_start=66
   _globals['_RECORDID']._serialized_end=111
   _globals['_RECORD']._serialized_start=113
@@ -54,28 +54,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATE']._serialized_end=849
   _globals['_DELETE']._serialized_start=851
   _globals['_DELETE']._serialized_end=946
-  _globals['_OPERATION']._serialized_start=949
-  _globals['_OPERATION']._serialized_end=1087
-  _globals['_WRITEREQUEST']._serialized_start=1090
-  _globals['_WRITEREQUEST']._serialized_end=1233
-  _globals['_WRITERESPONSE']._serialized_start=1235
-  _globals['_WRITERESPONSE']._serialized_end=1302
-  _globals['_SCANREQUEST']._serialized_start=1305
-  _globals['_SCANREQUEST']._serialized_end=1515
-  _globals['_SCANRESPONSE']._serialized_start=1517
-  _globals['_SCANRESPONSE']._serialized_end=1623
-  _globals['_LOOKUPREQUEST']._serialized_start=1626
-  _globals['_LOOKUPREQUEST']._serialized_end=1758
-  _globals['_LOOKUPRESPONSE']._serialized_start=1760
-  _globals['_LOOKUPRESPONSE']._serialized_end=1833
-  _globals['_LOOKUPMATCH']._serialized_start=1835
-  _globals['_LOOKUPMATCH']._serialized_end=1904
-  _globals['_SCANINDEXREQUEST']._serialized_start=1906
-  _globals['_SCANINDEXREQUEST']._serialized_end=2012
-  _globals['_SCANINDEXRESPONSE']._serialized_start=2014
-  _globals['_SCANINDEXRESPONSE']._serialized_end=2089
-  _globals['_INDEXENTRY']._serialized_start=2091
-  _globals['_INDEXENTRY']._serialized_end=2150
-  _globals['_RECORDS']._serialized_start=2360
-  _globals['_RECORDS']._serialized_end=2769
+  _globals['_EXPECT']._serialized_start=948
+  _globals['_EXPECT']._serialized_end=1055
+  _globals['_EXPECTRECORD']._serialized_start=1057
+  _globals['_EXPECTRECORD']._serialized_end=1140
+  _globals['_EXPECTFREEKEY']._serialized_start=1142
+  _globals['_EXPECTFREEKEY']._serialized_end=1190
+  _globals['_OPERATION']._serialized_start=1193
+  _globals['_OPERATION']._serialized_end=1369
+  _globals['_WRITEREQUEST']._serialized_start=1372
+  _globals['_WRITEREQUEST']._serialized_end=1515
+  _globals['_WRITERESPONSE']._serialized_start=1517
+  _globals['_WRITERESPONSE']._serialized_end=1584
+  _globals['_SCANREQUEST']._serialized_start=1587
+  _globals['_SCANREQUEST']._serialized_end=1797
+  _globals['_SCANRESPONSE']._serialized_start=1799
+  _globals['_SCANRESPONSE']._serialized_end=1905
+  _globals['_LOOKUPREQUEST']._serialized_start=1908
+  _globals['_LOOKUPREQUEST']._serialized_end=2040
+  _globals['_LOOKUPRESPONSE']._serialized_start=2042
+  _globals['_LOOKUPRESPONSE']._serialized_end=2115
+  _globals['_LOOKUPMATCH']._serialized_start=2117
+  _globals['_LOOKUPMATCH']._serialized_end=2186
+  _globals['_SCANINDEXREQUEST']._serialized_start=2188
+  _globals['_SCANINDEXREQUEST']._serialized_end=2294
+  _globals['_SCANINDEXRESPONSE']._serialized_start=2296
+  _globals['_SCANINDEXRESPONSE']._serialized_end=2371
+  _globals['_INDEXENTRY']._serialized_start=2373
+  _globals['_INDEXENTRY']._serialized_end=2432
+  _globals['_RECORDS']._serialized_start=2642
+  _globals['_RECORDS']._serialized_end=3051
 # @@protoc_insertion_point(module_scope)

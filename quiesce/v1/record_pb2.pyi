@@ -323,30 +323,116 @@ class Delete(_message.Message):
 Global___Delete: _TypeAlias = Delete  # noqa: Y015
 
 @_typing.final
+class Expect(_message.Message):
+    """Changes nothing: the batch is refused unless it holds in the state that the batch finds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORD_FIELD_NUMBER: _builtins.int
+    FREE_KEY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def record(self) -> Global___ExpectRecord: ...
+    @_builtins.property
+    def free_key(self) -> Global___ExpectFreeKey:
+        """No record has this key."""
+
+    def __init__(
+        self,
+        *,
+        record: Global___ExpectRecord | None = ...,
+        free_key: Global___ExpectFreeKey | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["free_key", b"free_key", "record", b"record", "what", b"what"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["free_key", b"free_key", "record", b"record", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["record", "free_key"]  # noqa: Y015
+    _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
+
+Global___Expect: _TypeAlias = Expect  # noqa: Y015
+
+@_typing.final
+class ExpectRecord(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLUSTER_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    cluster: _builtins.int
+    position: _builtins.int
+    version: _builtins.int
+    """Absent: it is enough that there is one."""
+    def __init__(
+        self,
+        *,
+        cluster: _builtins.int = ...,
+        position: _builtins.int = ...,
+        version: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "cluster", b"cluster", "position", b"position", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
+    _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
+
+Global___ExpectRecord: _TypeAlias = ExpectRecord  # noqa: Y015
+
+@_typing.final
+class ExpectFreeKey(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_NAME_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    index_name: _builtins.str
+    """A unique index."""
+    key: _builtins.bytes
+    """A JSON array with one value a field of the index."""
+    def __init__(
+        self,
+        *,
+        index_name: _builtins.str = ...,
+        key: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index_name", b"index_name", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExpectFreeKey: _TypeAlias = ExpectFreeKey  # noqa: Y015
+
+@_typing.final
 class Operation(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CREATE_FIELD_NUMBER: _builtins.int
     UPDATE_FIELD_NUMBER: _builtins.int
     DELETE_FIELD_NUMBER: _builtins.int
+    EXPECT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def create(self) -> Global___Create: ...
     @_builtins.property
     def update(self) -> Global___Update: ...
     @_builtins.property
     def delete(self) -> Global___Delete: ...
+    @_builtins.property
+    def expect(self) -> Global___Expect: ...
     def __init__(
         self,
         *,
         create: Global___Create | None = ...,
         update: Global___Update | None = ...,
         delete: Global___Delete | None = ...,
+        expect: Global___Expect | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create", b"create", "delete", b"delete", "operation", b"operation", "update", b"update"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create", b"create", "delete", b"delete", "expect", b"expect", "operation", b"operation", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create", b"create", "delete", b"delete", "operation", b"operation", "update", b"update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create", b"create", "delete", b"delete", "expect", b"expect", "operation", b"operation", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_operation: _TypeAlias = _typing.Literal["create", "update", "delete"]  # noqa: Y015
+    _WhichOneofReturnType_operation: _TypeAlias = _typing.Literal["create", "update", "delete", "expect"]  # noqa: Y015
     _WhichOneofArgType_operation: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_operation) -> _WhichOneofReturnType_operation | None: ...
 
@@ -396,7 +482,7 @@ class WriteResponse(_message.Message):
     index: _builtins.int
     @_builtins.property
     def written(self) -> _containers.RepeatedCompositeFieldContainer[Global___Record]:
-        """One for each operation, in order; `body` is left empty."""
+        """One for each operation, in order; `body` is left empty. That of an expected key that is free is empty as a whole."""
 
     def __init__(
         self,

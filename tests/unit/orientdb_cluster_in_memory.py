@@ -130,7 +130,7 @@ class ClusterInMemory:
             for index, key in _unique_keys(stored.definition, one.create):
                 held = stored.keys.get((index, key)) or fresh.get((index, key))
                 if held:
-                    raise DuplicateKey(key=key, index=index, rid=f"#{held[0]}:{held[1]}")
+                    raise DuplicateKey(key=key, index=index, rid=f"#{held[0]}:{held[1]}", other="another")
                 fresh[index, key] = (one.create.cluster, one.create.position)
         return fresh
 

@@ -80,7 +80,10 @@ def test_a_batch_sees_itself(people: Replica) -> None:
 def test_failed_batch_leaves_no_trace(people: Replica) -> None:
     people.write(create("Person", name="Ada"))
     reason, fields = people.refused(write(create("Person", name="Bob"), create("Person", name="Ada")))
-    assert (reason, fields) == ("DUPLICATE_KEY", {"key": '"Ada"', "index": "Person.name", "rid": "#6:0"})
+    assert (reason, fields) == (
+        "DUPLICATE_KEY",
+        {"key": '"Ada"', "index": "Person.name", "rid": "#6:0", "other": "#6:2"},
+    )
     # Not in the overlay either: the next entry's batch gets the position and the key.
     assert people.write(create("Person", name="Bob")).write.written[0].position == 1
 
