@@ -48,7 +48,7 @@ class RecordsService(record_pb2_grpc.RecordsServicer):
         """Read records at one index."""
         check_get(request)
         async with self._calls.read(context) as timeout_s:
-            view = await self._reads.view(request.consistency, timeout_s)
+            view = await self._reads.view(request.consistency, timeout_s, request.min_index)
             return await self._read(context, view, _get, request, inline=len(request.ids) <= _INLINE_READS)
 
     @typed_errors
@@ -56,7 +56,7 @@ class RecordsService(record_pb2_grpc.RecordsServicer):
         """Read records by the keys of an index."""
         check_lookup(request)
         async with self._calls.read(context) as timeout_s:
-            view = await self._reads.view(request.consistency, timeout_s)
+            view = await self._reads.view(request.consistency, timeout_s, request.min_index)
             inline = len(request.keys) == 1 and 0 < request.limit <= _INLINE_READS
             return await self._read(context, view, _lookup, request, inline=inline)
 
@@ -66,7 +66,7 @@ class RecordsService(record_pb2_grpc.RecordsServicer):
         # Written with context.write: a generator that waits in `yield` for a slow caller could not be cut.
         check_scan(request)
         async with self._calls.scan(context) as timeout_s:
-            view = await self._reads.view(request.consistency, timeout_s)
+            view = await self._reads.view(request.consistency, timeout_s, request.min_index)
             try:
                 database = online(view, request.database)
             except BaseException:
@@ -81,7 +81,7 @@ class RecordsService(record_pb2_grpc.RecordsServicer):
         if not request.index_name:
             raise InvalidRequest(detail="it names no index")
         async with self._calls.scan(context) as timeout_s:
-            view = await self._reads.view(request.consistency, timeout_s)
+            view = await self._reads.view(request.consistency, timeout_s, request.min_index)
             try:
                 online(view, request.database)
             except BaseException:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from quiesce.client.admin import Admin
+from quiesce.client.answers import Found, Lookup
 from quiesce.client.attempts import Effect
 from quiesce.client.calls import ATTEMPT_TIMEOUT_S, Calls
 from quiesce.client.connections import Connection
@@ -26,13 +27,6 @@ if TYPE_CHECKING:
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
-
-
-class Matches(list[Record]):
-    """The records found under one key of an index."""
-
-    # The index holds more under this key than were asked for.
-    truncated: bool = False
 
 
 class AsyncClient:
@@ -87,22 +81,32 @@ class AsyncClient:
     # --- records
 
     async def get(
-        self, database: str, ids: Iterable[RID], *, stale: bool = False, timeout_s: float | None = None
-    ) -> dict[RID, Record]:
+        self,
+        database: str,
+        ids: Iterable[RID],
+        *,
+        stale: bool = False,
+        min_index: int = 0,
+        timeout_s: float | None = None,
+    ) -> Found:
         """Read records, all at one moment; those that do not exist are not in the answer.
 
         Args:
             database: its name.
             ids: the records, 10,000 at most.
             stale: take what the asked node has, which may lack the latest writes.
+            min_index: but what this log index made, and all before it, at least: that of a write, or of another read.
             timeout_s: seconds, instead of the client's.
         """
         request = record_pb2.GetRequest(
-            database=database, ids=[RID.message(rid) for rid in ids], consistency=_consistency(stale)
+            database=database,
+            ids=[RID.message(rid) for rid in ids],
+            consistency=_consistency(stale),
+            min_index=min_index,
         )
         attempts = self._calls.attempts("the read", Effect.NONE, timeout_s)
         answer = await self._calls.unary(lambda node: node.records.Get, request, attempts)
-        return {record.rid: record for record in map(Record.of, answer.records)}
+        return Found(answer.index, map(Record.of, answer.records))
 
     async def write(
         self, database: str, operations: Sequence[Operation], *, timeout_s: float | None = None
@@ -129,6 +133,7 @@ class AsyncClient:
         class_name: str | None = None,
         whole: bool = False,
         stale: bool = False,
+        min_index: int = 0,
         after: RID | None = None,
         limit: int = 0,
         resume: bool = False,
@@ -145,13 +150,16 @@ class AsyncClient:
             class_name: a class,
             whole: or everything.
             stale: take what the asked node has, which may lack the latest writes.
+            min_index: as in `get`.
             after: go on behind this record.
             limit: the most records; 0 is all.
             resume: when the node fails midway, go on at another one, which shows a later moment. Otherwise a scan that
                 breaks after its first batch raises Unavailable.
             timeout_s: seconds to wait for each batch, instead of the client's.
         """
-        request = record_pb2.ScanRequest(database=database, consistency=_consistency(stale), limit=limit)
+        request = record_pb2.ScanRequest(
+            database=database, consistency=_consistency(stale), limit=limit, min_index=min_index
+        )
         if cluster is not None:
             request.cluster = cluster
         if class_name is not None:
@@ -170,8 +178,9 @@ class AsyncClient:
         *,
         limit: int = 0,
         stale: bool = False,
+        min_index: int = 0,
         timeout_s: float | None = None,
-    ) -> list[Matches]:
+    ) -> Lookup:
         """Find records by the keys of an index.
 
         Args:
@@ -180,6 +189,7 @@ class AsyncClient:
             keys: each a sequence with one value a field of the index.
             limit: the most records a key; 0 is the server's limit.
             stale: take what the asked node has, which may lack the latest writes.
+            min_index: as in `get`.
             timeout_s: seconds, instead of the client's.
 
         Returns:
@@ -191,21 +201,25 @@ class AsyncClient:
             keys=[encode_key(key) for key in keys],
             consistency=_consistency(stale),
             limit=limit,
+            min_index=min_index,
         )
         attempts = self._calls.attempts("the lookup", Effect.NONE, timeout_s)
         answer = await self._calls.unary(lambda node: node.records.Lookup, request, attempts)
-        found = []
-        for match in answer.matches:
-            matches = Matches(map(Record.of, match.records))
-            matches.truncated = match.truncated
-            found.append(matches)
-        return found
+        return Lookup(answer)
 
     async def scan_index(
-        self, database: str, index_name: str, *, stale: bool = False, timeout_s: float | None = None
+        self,
+        database: str,
+        index_name: str,
+        *,
+        stale: bool = False,
+        min_index: int = 0,
+        timeout_s: float | None = None,
     ) -> AsyncIterator[ScanIndexResponse]:
         """Stream the entries of an index in key order, as they were at one moment, in batches."""
-        request = record_pb2.ScanIndexRequest(database=database, index_name=index_name, consistency=_consistency(stale))
+        request = record_pb2.ScanIndexRequest(
+            database=database, index_name=index_name, consistency=_consistency(stale), min_index=min_index
+        )
         attempts = self._calls.attempts("the scan of the index", Effect.NONE, timeout_s)
         batches = self._calls.stream(lambda node: node.records.ScanIndex, request, attempts)
         try:

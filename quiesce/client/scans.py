@@ -25,6 +25,7 @@ async def scan_records(
         moved = False
         try:
             async for batch in batches:
+                index = batch.index
                 if batch.records:
                     moved = True
                     delivered += len(batch.records)
@@ -43,5 +44,7 @@ async def scan_records(
         again = ScanRequest()
         again.CopyFrom(request)
         again.after.CopyFrom(after)
+        # A node that is behind would show an earlier moment.
+        again.min_index = max(request.min_index, index)
         again.limit = limit - delivered if limit else 0
         request = again

@@ -126,8 +126,11 @@ class GetRequest(_message.Message):
     DATABASE_FIELD_NUMBER: _builtins.int
     IDS_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
+    MIN_INDEX_FIELD_NUMBER: _builtins.int
     database: _builtins.str
     consistency: Global___ReadConsistency.ValueType
+    min_index: _builtins.int
+    """The answer is of this log index or a later one: the node waits for it as long as the call may take. 0: of any."""
     @_builtins.property
     def ids(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordId]: ...
     def __init__(
@@ -136,10 +139,11 @@ class GetRequest(_message.Message):
         database: _builtins.str = ...,
         ids: _abc.Iterable[Global___RecordId] | None = ...,
         consistency: Global___ReadConsistency.ValueType = ...,
+        min_index: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "database", b"database", "ids", b"ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "database", b"database", "ids", b"ids", "min_index", b"min_index"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -509,6 +513,7 @@ class ScanRequest(_message.Message):
     CONSISTENCY_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    MIN_INDEX_FIELD_NUMBER: _builtins.int
     database: _builtins.str
     cluster: _builtins.int
     class_name: _builtins.str
@@ -518,6 +523,8 @@ class ScanRequest(_message.Message):
     consistency: Global___ReadConsistency.ValueType
     limit: _builtins.int
     """0: all of them."""
+    min_index: _builtins.int
+    """The answer is of this log index or a later one: the node waits for it as long as the call may take. 0: of any."""
     @_builtins.property
     def after(self) -> Global___RecordId:
         """Go on behind this record (from an earlier scan); absent: from the start."""
@@ -532,10 +539,11 @@ class ScanRequest(_message.Message):
         consistency: Global___ReadConsistency.ValueType = ...,
         after: Global___RecordId | None = ...,
         limit: _builtins.int = ...,
+        min_index: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "class_name", b"class_name", "cluster", b"cluster", "target", b"target", "whole_database", b"whole_database"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "class_name", b"class_name", "cluster", b"cluster", "consistency", b"consistency", "database", b"database", "limit", b"limit", "target", b"target", "whole_database", b"whole_database"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "class_name", b"class_name", "cluster", b"cluster", "consistency", b"consistency", "database", b"database", "limit", b"limit", "min_index", b"min_index", "target", b"target", "whole_database", b"whole_database"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["cluster", "class_name", "whole_database"]  # noqa: Y015
     _WhichOneofArgType_target: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
@@ -581,11 +589,14 @@ class LookupRequest(_message.Message):
     KEYS_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    MIN_INDEX_FIELD_NUMBER: _builtins.int
     database: _builtins.str
     index_name: _builtins.str
     consistency: Global___ReadConsistency.ValueType
     limit: _builtins.int
     """The most records per key; 0: the server's limit."""
+    min_index: _builtins.int
+    """The answer is of this log index or a later one: the node waits for it as long as the call may take. 0: of any."""
     @_builtins.property
     def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Each a JSON array with one value a field of the index."""
@@ -598,10 +609,11 @@ class LookupRequest(_message.Message):
         keys: _abc.Iterable[_builtins.bytes] | None = ...,
         consistency: Global___ReadConsistency.ValueType = ...,
         limit: _builtins.int = ...,
+        min_index: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "database", b"database", "index_name", b"index_name", "keys", b"keys", "limit", b"limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "database", b"database", "index_name", b"index_name", "keys", b"keys", "limit", b"limit", "min_index", b"min_index"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -663,19 +675,23 @@ class ScanIndexRequest(_message.Message):
     DATABASE_FIELD_NUMBER: _builtins.int
     INDEX_NAME_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
+    MIN_INDEX_FIELD_NUMBER: _builtins.int
     database: _builtins.str
     index_name: _builtins.str
     consistency: Global___ReadConsistency.ValueType
+    min_index: _builtins.int
+    """The answer is of this log index or a later one: the node waits for it as long as the call may take. 0: of any."""
     def __init__(
         self,
         *,
         database: _builtins.str = ...,
         index_name: _builtins.str = ...,
         consistency: Global___ReadConsistency.ValueType = ...,
+        min_index: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "database", b"database", "index_name", b"index_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "database", b"database", "index_name", b"index_name", "min_index", b"min_index"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

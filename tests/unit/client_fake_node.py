@@ -28,6 +28,8 @@ class FakeCluster:
         # What was applied, in order: (session, sequence).
         self.applied: list[tuple[int, int]] = []
         self.acknowledged: list[int] = []
+        # What scans asked for.
+        self.min_indexes: list[int] = []
 
     @property
     def addresses(self) -> list[str]:
@@ -176,9 +178,10 @@ class _Records(_Services, record_pb2_grpc.RecordsServicer):
         node = self._node
         try:
             await node.enter("Scan", context)
+            node.cluster.min_indexes.append(request.min_index)
             first = request.after.position + 1 if request.HasField("after") else 0
             for position in range(first, node.batches):
-                yield record_pb2.ScanResponse(index=1, records=[record_pb2.Record(cluster=9, position=position)])
+                yield record_pb2.ScanResponse(index=41, records=[record_pb2.Record(cluster=9, position=position)])
                 await node.leave("Scan")
         except _Lost as lost:
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(lost))

@@ -225,7 +225,15 @@ async def test_a_scan_that_breaks_midway_raises_unless_it_may_resume(cluster: Fa
         node.after["Scan"] = [lose()]
     with pytest.raises(Unavailable):
         await positions(client)
+    cluster.min_indexes.clear()
     assert await positions(client, resume=True) == [0, 1, 2]
+    # Never at a node that shows an earlier moment than what came already.
+    assert cluster.min_indexes[0] == 0
+    assert set(cluster.min_indexes[1:]) == {41}
+
+
+async def test_answers_tell_their_index(client: AsyncClient) -> None:
+    assert (await client.get("d", [RID(9, 1)], stale=True, min_index=1)).log_index == 1
 
 
 async def test_a_silent_scan_ends(cluster: FakeCluster) -> None:
