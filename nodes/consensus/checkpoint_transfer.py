@@ -75,6 +75,8 @@ async def transfer(
 
 
 async def _ended(call: Call) -> grpc.RpcError | None:
+    if call.cancelled():
+        return None
     with contextlib.suppress(TimeoutError):
         try:
             async with asyncio.timeout(_WHY_S):

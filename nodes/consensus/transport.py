@@ -124,7 +124,8 @@ class PeerLink:
             await self._turn()
 
     async def _see_refusal(self, call: grpc.aio.StreamUnaryCall[RaftBatch, RaftStreamEnd]) -> None:
-        if not call.done():
+        # A write that ran into its deadline has cancelled the call: to wait for that would cancel whoever waits.
+        if not call.done() or call.cancelled():
             return
         try:
             await call
