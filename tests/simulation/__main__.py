@@ -14,7 +14,6 @@ from tests.simulation.plan import plan
 from tests.simulation.world import STEPS, Result, simulate
 
 _SAID_EVERY_S = 20.0
-_FAILURES = 5
 
 
 def main() -> int:
@@ -24,6 +23,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, help="the first seed; otherwise fresh ones")
     parser.add_argument("--steps", type=int, default=STEPS, help=f"of each run, before it is mended (default {STEPS})")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
+    parser.add_argument("--failures", type=int, default=5, help="stop after so many seeds that failed (default 5)")
     parser.add_argument("--trace", action="store_true", help="print what happens")
     chosen = parser.parse_args()
     first = secrets.randbits(40) if chosen.first is None else chosen.first
@@ -33,7 +33,7 @@ def main() -> int:
         results: Iterable[Result] = (simulate(seed, chosen.steps, print) for seed in seeds)
     else:
         results = _spread(seeds, chosen.steps, chosen.jobs)
-    return _report(results, chosen.steps)
+    return _report(results, chosen.steps, chosen.failures)
 
 
 def _spread(seeds: range, steps: int, jobs: int) -> Iterator[Result]:
@@ -47,7 +47,7 @@ def _spread(seeds: range, steps: int, jobs: int) -> Iterator[Result]:
             pool.shutdown(cancel_futures=True)
 
 
-def _report(results: Iterable[Result], steps: int) -> int:
+def _report(results: Iterable[Result], steps: int, most_failures: int) -> int:
     began = said = time.monotonic()
     counts: Counter[str] = Counter()
     done = failed = 0
@@ -60,7 +60,7 @@ def _report(results: Iterable[Result], steps: int) -> int:
             print(f"  faults: {plan(result.seed).faults}")
             command = f"python -m tests.simulation --first {result.seed} --seeds 1 --steps {steps} --trace"
             print(f"  again:  {command}\n", flush=True)
-            if failed >= _FAILURES:
+            if failed >= most_failures:
                 break
         if time.monotonic() - said > _SAID_EVERY_S:
             said = time.monotonic()

@@ -82,7 +82,7 @@ def plan(seed: int) -> Plan:
     nodes = rng.choice((1, 2, 3, 3, 3, 3, 3, 4, 5, 5))
     skewed = rng.random() < 0.4
     latency = rng.choice((50, 500, 2 * MS, tick // 2))
-    compact = rng.choice((2_000, 4_000, 12_000, 1 << 20))
+    segment, compact = rng.choice((400, 1_000, 3_000, 16 << 20)), rng.choice((2_000, 4_000, 12_000, 1 << 20))
     entry = rng.choice((1, 2, 3, 8, 1024))
     return Plan(
         seed=seed,
@@ -95,14 +95,14 @@ def plan(seed: int) -> Plan:
         sync_us=rng.choice(((0, 0), (50, 500), (500, 5 * MS), (2 * MS, 2 * tick))),
         apply_us=rng.choice(((0, 100), (0, 100), (100, 2 * MS), (MS, tick * 2))),
         down_us=rng.choice((tick, 10 * tick, 60 * tick)),
-        segment_bytes=rng.choice((400, 1_000, 3_000, 16 << 20)),
+        segment_bytes=segment,
         compact_bytes=compact,
         keep_bytes=rng.choice((0, compact // 4, compact // 2)),
         hold_bytes=compact * rng.choice((1, 2, 4)),
         entry_commands=entry,
         entry_bytes=rng.choice((200, 1_000, 1 << 20)),
         apply_bytes=rng.choice((1, 500, 5_000, 16 << 20)),
-        memory_bytes=rng.choice((max(30_000, 6 * compact), 384 << 20)),
+        memory_bytes=rng.choice((max(30_000, 6 * compact, 2 * segment), 384 << 20)),
         message_bytes=rng.choice((300, 4_096, 1 << 20)),
         inflight=rng.choice((1, 2, 8, 128)),
         members_us=int(tick * rng.choice((20, 60, 200))) if rng.random() < 0.35 else 0,
