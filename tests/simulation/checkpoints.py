@@ -133,7 +133,7 @@ class Checkpoints:
             ended(False)
 
         def answer(taken: bool) -> None:
-            world.scheduler.after(1, lambda: ended(taken))
+            world.network.send(to, node.id, world.scheduler.now, lambda: ended(taken), lambda: None)
 
         def arrive() -> None:
             if peer.up and node.id not in peer.peers.removed:

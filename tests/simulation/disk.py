@@ -97,6 +97,8 @@ class SimulatedDisk(Disk):
         # Operations until the power is lost, and until one fails; None: not at all.
         self.power: int | None = None
         self.failure: int | None = None
+        # Nothing can be written; what is there stays.
+        self.full = False
         # Microseconds that operations have taken since this was last set to 0.
         self.elapsed = 0
         # Rises whenever more or less than before would survive a loss of power.
@@ -121,6 +123,11 @@ class SimulatedDisk(Disk):
     def sync_cost(self) -> None:
         """Take the time of a sync."""
         self.elapsed += self._costs()
+
+    def take_space(self, name: str, path: Path) -> None:
+        """Fail where nothing can be written."""
+        if self.full:
+            raise DiskFailed(operation=name, path=path, detail="simulated: no space left")
 
     def crash(self, *, power: bool, pages: bool = False) -> None:
         """End the process that used this disk; where `power` is lost, lose what was not synced.
@@ -216,6 +223,7 @@ class SimulatedDisk(Disk):
     def create(self, path: Path) -> int:
         assert path not in self.names, f"{path} exists"
         self.operation("create", path)
+        self.take_space("create", path)
         self.change(File(), target=path)
         return self.open(path)
 
@@ -237,6 +245,7 @@ class SimulatedDisk(Disk):
         file = self._descriptors[descriptor]
         try:
             self.operation("write", path)
+            self.take_space("write", path)
         except (PowerLoss, DiskFailed):
             file.data += data[: self.rng.randint(0, len(data))]
             raise

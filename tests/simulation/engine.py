@@ -180,6 +180,7 @@ class SimulatedEngine(Engine):
 
     def write(self, batch: Any, *, wal: bool = True) -> None:
         self._disk.operation("writing", self.directory)
+        self._disk.take_space("writing", self.directory)
         image = self.image
         tables = dict(image.newest)
         changed: dict[str, tuple[dict[bytes, bytes], list[int]]] = {}

@@ -37,6 +37,7 @@ class FaultInjector:
             (faults.unreachable_us, self._unreachable),
             (faults.priority_us, self._priority),
             (faults.blackout_us, self._blackout),
+            (faults.full_disk_us, self._full_disk),
         ):
             if every:
                 self._again(every, fault)
@@ -135,6 +136,18 @@ class FaultInjector:
         node, priority = self._node(), self._rng.choice((-1, 0))
         if node.up:
             node.post(lambda: node.replica.core.set_priority(priority))
+
+    def _full_disk(self) -> None:
+        """No room for appends, and at times for nothing at all."""
+        node = self._node()
+        node.low = True
+        node.disk.full = self._rng.random() < 0.3
+        self._world.trace(node.id, f"the disk is {'full' if node.disk.full else 'nearly full'}")
+
+        def end() -> None:
+            node.low = node.disk.full = False
+
+        self._for_a_while(end)
 
     def _blackout(self) -> None:
         """All power goes at once."""

@@ -16,7 +16,7 @@ from tests.simulation.messages import RaftMessage
 from tests.simulation.violation import require
 
 if TYPE_CHECKING:
-    from nodes._native import Status
+    from nodes._native import RaftCore, Status
     from tests.simulation.applied import Applied
     from tests.simulation.node import Node
 
@@ -79,6 +79,21 @@ class Invariants:
         self._terms[index] = term
         self.committed = (index, term)
         self._check_majority(f"node {node.id} holds it for committed")
+
+    def check_recovered(self, node: Node, core: RaftCore) -> None:
+        """Check that a node that starts goes on from what its disk says, no less and no more."""
+        durable, status = node.durable, core.status()
+        durable.refresh()
+        found = (
+            status.first_index - 1,
+            status.last_index,
+            core.term_at(status.last_index) or 0,
+            status.term,
+            status.vote,
+        )
+        hard = durable.hard_state
+        there = (durable.base[0], durable.last, durable.term_at(durable.last), hard.term, hard.vote)
+        require(found == there, f"node {node.id} goes on from (base, last, its term, term, vote) {found}, not {there}")
 
     def crashed(self, node: Node) -> None:
         """Forget what a node claimed in memory; what it had promised holds on."""

@@ -65,6 +65,7 @@ class Node:
             hold_bytes=plan.hold_bytes,
             orphan_grace_s=10 * plan.tick_us / 1e6,
             disk=self.disk,
+            takes_append=lambda _: not self.low,
             new_salt=lambda: self.rng.getrandbits(32),
         )
         self.known_members = members
@@ -74,6 +75,8 @@ class Node:
         # Removed from the cluster, and ended for good.
         self.gone = False
         self.paused_until = 0
+        # The disk has no room for appends.
+        self.low = False
         self.dies_by_kill = False
         # A node that joins begins behind whatever the cluster's log still has.
         where = {"voters": members} if founding else {"voters": (), "index": 0, "term": 0}
@@ -109,6 +112,7 @@ class Node:
                 self.leave()
                 return
         core, log, applied = recover(self.id, self.root / "raft", observed, self.options, priority=0)
+        self.world.invariants.check_recovered(self, core)
         self.applier = Applier(
             observed,
             applied,

@@ -32,6 +32,7 @@ class Faults:
     unreachable_us: int = 0
     priority_us: int = 0
     blackout_us: int = 0
+    full_disk_us: int = 0
 
     def __str__(self) -> str:
         found = [(one.name, getattr(self, one.name)) for one in fields(self)]
@@ -68,6 +69,8 @@ class Plan:
     pipeline: int
     think_us: int
     patience_us: int
+    # Bytes that the records of registers have besides their value.
+    padding: int
     registers: int
     accounts: int
     names: int
@@ -82,7 +85,7 @@ def plan(seed: int) -> Plan:
     nodes = rng.choice((1, 2, 3, 3, 3, 3, 3, 4, 5, 5))
     skewed = rng.random() < 0.4
     latency = rng.choice((50, 500, 2 * MS, tick // 2))
-    segment, compact = rng.choice((400, 1_000, 3_000, 16 << 20)), rng.choice((2_000, 4_000, 12_000, 1 << 20))
+    segment, compact = rng.choice((400, 1_000, 3_000, 16 << 20)), rng.choice((1_000, 2_000, 4_000, 12_000, 1 << 20))
     entry = rng.choice((1, 2, 3, 8, 1024))
     return Plan(
         seed=seed,
@@ -110,6 +113,7 @@ def plan(seed: int) -> Plan:
         pipeline=rng.choice((1, 1, 2, 4)),
         think_us=rng.choice((tick // 4, tick, 5 * tick)),
         patience_us=rng.choice((20 * tick, 60 * tick, 200 * tick)),
+        padding=rng.choice((0, 0, 100, 700)),
         registers=rng.choice((1, 3, 6)),
         accounts=rng.choice((2, 4)),
         names=rng.choice((2, 5)),
@@ -131,8 +135,11 @@ def _faults(rng: random.Random, tick: int) -> Faults:
     def rate(most: float) -> float:
         return rng.choice((most / 10, most / 3, most)) if rng.random() < 0.5 else 0.0
 
+    # So that many runs get far between two faults, and some hardly anywhere.
+    calm = rng.choice((1, 3, 10))
+
     def every(ticks: int) -> int:
-        return int(tick * ticks * rng.choice((0.3, 1, 3))) if rng.random() < 0.4 else 0
+        return int(tick * ticks * calm * rng.choice((0.3, 1, 3))) if rng.random() < 0.4 else 0
 
     if rng.random() < 0.03:
         return Faults()
@@ -154,4 +161,5 @@ def _faults(rng: random.Random, tick: int) -> Faults:
         unreachable_us=every(10),
         priority_us=every(100),
         blackout_us=every(200),
+        full_disk_us=every(100),
     )

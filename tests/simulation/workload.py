@@ -76,7 +76,7 @@ class Workload:
         if outcome is None:
             self._made_database(Outcome())
             return
-        operations = [schema.create("Register", value=0) for _ in range(self._plan.registers)]
+        operations = [schema.create("Register", value=0, pad=self._pad()) for _ in range(self._plan.registers)]
         operations += [schema.create("Account", balance=BALANCE, note=0) for _ in range(self._plan.accounts)]
         self.clients[0].write(_write(operations), self._made_records)
 
@@ -181,14 +181,17 @@ class Workload:
         self._written += 1
         return self._written
 
+    def _pad(self) -> str:
+        return "x" * self._rng.randint(0, self._plan.padding)
+
     def _update(self, client: Client, *, expects: bool) -> None:
         rid = self._rng.choice(self.registers)
         version = self._known[rid][0] if expects and rid in self._known else None
-        self._write(client, [schema.update(rid, version, "Register", value=self._fresh())])
+        self._write(client, [schema.update(rid, version, "Register", value=self._fresh(), pad=self._pad())])
 
     def _bare(self, client: Client) -> None:
         rid = self._rng.choice(self.registers)
-        self._write(client, [schema.update(rid, None, "Register", value=self._fresh())], session=False)
+        self._write(client, [schema.update(rid, None, "Register", value=self._fresh(), pad=self._pad())], session=False)
 
     def _transfer(self, client: Client) -> None:
         source, target = self._rng.sample(self.accounts, 2)

@@ -23,7 +23,7 @@ from tests.simulation.trace import EventLog
 from tests.simulation.violation import Violation, require
 from tests.simulation.workload import Workload
 
-STEPS = 4000
+STEPS = 8000
 # After the mending: so many steps until all is quiet at the latest.
 _SETTLE_STEPS = 30_000
 _LOOK_EVERY = 50
@@ -107,7 +107,7 @@ class World:
         self.network.heal()
         for node in self.nodes.values():
             node.disk.power = node.disk.failure = None
-            node.slow_us, node.paused_until = 0, 0
+            node.slow_us, node.paused_until, node.low, node.disk.full = 0, 0, False, False
             if node.gone:
                 continue
             if node.up:
