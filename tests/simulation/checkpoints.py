@@ -21,6 +21,8 @@ _UNUSED_AFTER = 200
 _STALLED = 100
 _PAUSE = 20
 _TRAVELS = 10
+# Of checkpoints that arrive once more, late.
+_LEFT_BEHIND = 0.2
 
 
 class Checkpoints:
@@ -57,6 +59,7 @@ class Checkpoints:
     def _make(self) -> None:
         self._made += 1
         node = self._node
+        node.world.faults.tempt(node)
         directory = node.root / "raft" / "outgoing" / str(self._made)
         try:
             self._files.make_directory(directory.parent)
@@ -143,6 +146,9 @@ class Checkpoints:
         world.trace(node.id, f"-> {to} checkpoint of {index}")
         travels = node.rng.randint(0, _TRAVELS * world.plan.tick_us)
         world.network.send(node.id, to, world.scheduler.now + travels, arrive, lambda: None)
+        if not world.healed and node.rng.random() < _LEFT_BEHIND:
+            # As one that a leader goes on sending after it was deposed: it arrives where others have been since.
+            node.world.scheduler.after(node.rng.randint(0, 2 * _STALLED * world.plan.tick_us), arrive)
         node.later(_STALLED * world.plan.tick_us, end)
 
     def break_off(self) -> None:
@@ -169,6 +175,8 @@ class Checkpoints:
         def ended(taken: bool) -> None:
             self._receiving = False
             done(taken)
+
+        node.world.faults.tempt(node)
 
         def write() -> None:
             self._files.remove_tree(directory)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 _HOUR_MS = 3_600_000
+_TEMPTED = 0.3
 
 
 class FaultInjector:
@@ -91,6 +92,12 @@ class FaultInjector:
         node.disk.power = self._rng.choice((0, 1, 1, 2, 3, 4, 6, 9, 15))
         node.dies_by_kill = self._rng.random() < 0.3
         self._world.trace(node.id, f"will die in {node.disk.power} operations")
+
+    def tempt(self, node: Node) -> None:
+        """Let a node die soon that does what may not be cut short anywhere: start, or replace its state."""
+        if self._world.plan.faults.torn_us and not self._world.healed and self._rng.random() < _TEMPTED:
+            node.disk.power = self._rng.randint(0, 25)
+            node.dies_by_kill = self._rng.random() < 0.3
 
     def _disk_error(self) -> None:
         node = self._node()

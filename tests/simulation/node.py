@@ -95,6 +95,7 @@ class Node:
         self._driver_planned = self._applier_planned = False
         self._driver_busy = self._applier_busy = self.world.scheduler.now
         self.effects = NodeEffects(self)
+        self.world.faults.tempt(self)
         self.attempt(self._recover)
         if self.up:
             self.world.trace(self.id, "started")

@@ -108,7 +108,7 @@ def plan(seed: int) -> Plan:
         memory_bytes=rng.choice((max(30_000, 6 * compact, 2 * segment), 384 << 20)),
         message_bytes=rng.choice((300, 4_096, 1 << 20)),
         inflight=rng.choice((1, 2, 8, 128)),
-        members_us=int(tick * rng.choice((20, 60, 200))) if rng.random() < 0.35 else 0,
+        members_us=int(tick * rng.choice((20, 60, 200))) if rng.random() < (0.3 if nodes > 2 else 0.8) else 0,
         clients=rng.randint(1, 6),
         pipeline=rng.choice((1, 1, 2, 4)),
         think_us=rng.choice((tick // 4, tick, 5 * tick)),

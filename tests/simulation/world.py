@@ -57,12 +57,13 @@ class World:
         for node in self.founders:
             self.nodes[node] = Node(node, self, self.founders, founding=True)
         self.invariants.nodes = self.nodes
+        self.faults = FaultInjector(self)
         self.workload = Workload(self)
         self.trace("*", f"plan: {self.plan}")
 
     def ready(self) -> None:
         """Begin with the faults: there is something to lose."""
-        FaultInjector(self).begin()
+        self.faults.begin()
         Operators(self).begin()
 
     @property
