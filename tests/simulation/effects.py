@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, cast
 
 from nodes.consensus.applier import Outcomes
+from nodes.consensus.barriers import Waiter
 from nodes.consensus.membership import MembershipProposal, kind_and_node
 from nodes.consensus.ports import PeerMessages, Reader
 from nodes.consensus.proposals import Proposal, pack
@@ -27,7 +30,8 @@ Answer = Outcome | QuiesceError
 _HOP_US = 20
 
 
-class Question(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Question:
     """A read that waits for its barrier; `index` had been acknowledged to somebody before it came."""
 
     index: int
@@ -115,7 +119,7 @@ class NodeEffects:
     def resolve(self, outcomes: Outcomes) -> None:
         found = [(self._waiting.pop(one), outcome) for one, outcome in outcomes if one in self._waiting]
         for answer, outcome in found:
-            self._hop(lambda answer=answer, outcome=outcome: answer(outcome))
+            self._hop(partial(answer, outcome))
 
     def membership_applied(self, index: int, membership: Membership | None, outcomes: Outcomes) -> None:
         """Spread the news from the applier, in the order in which `Consensus` does."""
@@ -139,12 +143,12 @@ class NodeEffects:
     def _fail(self, proposal_ids: Iterable[int], error: QuiesceError) -> None:
         for one in proposal_ids:
             if (answer := self._waiting.pop(one, None)) is not None:
-                self._hop(lambda answer=answer: answer(error))
+                self._hop(partial(answer, error))
 
-    def release(self, readers: Sequence[Question], index: int) -> None:  # type: ignore[override]
-        for reader in readers:
+    def release(self, readers: Sequence[Waiter], index: int) -> None:
+        for reader in cast("Sequence[Question]", readers):
             self._check_read(reader, index)
-            self._hop(lambda reader=reader: self._read(reader))
+            self._hop(partial(self._read, reader))
 
     def _read(self, reader: Question) -> None:
         with self._node.state.store.view() as view:

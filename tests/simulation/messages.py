@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 APPEND, APPEND_RESPONSE, VOTE, VOTE_RESPONSE, SNAPSHOT, HEARTBEAT, HEARTBEAT_RESPONSE = 3, 4, 5, 6, 7, 8, 9
 PRE_VOTE, PRE_VOTE_RESPONSE = 17, 18
@@ -24,7 +24,8 @@ _NAMES = {
 _TYPE, _TO, _TERM, _LOG_TERM, _INDEX, _ENTRIES, _COMMIT, _REJECT = 1, 2, 4, 5, 6, 7, 8, 10
 
 
-class RaftMessage(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RaftMessage:
     """The fields that the checks and the trace need."""
 
     type: int

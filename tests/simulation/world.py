@@ -7,10 +7,12 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from tests.simulation.applied import Applied
+from tests.simulation.bounds import set_bounds
 from tests.simulation.faults import FaultInjector
 from tests.simulation.history import History
 from tests.simulation.invariants import Invariants
@@ -44,6 +46,7 @@ class World:
 
     def __init__(self, seed: int, write: Callable[[str], None] | None = None) -> None:
         self.plan: Plan = plan(seed)
+        bounds = set_bounds(seed)
         self.scheduler = Scheduler()
         self.trace = EventLog(lambda: (self.scheduler.steps, self.scheduler.now), write)
         self.counts: Counter[str] = Counter()
@@ -59,7 +62,7 @@ class World:
         self.invariants.nodes = self.nodes
         self.faults = FaultInjector(self)
         self.workload = Workload(self)
-        self.trace("*", f"plan: {self.plan}")
+        self.trace("*", f"plan: {self.plan}; bounds: {bounds or 'as they are'}")
 
     def ready(self) -> None:
         """Begin with the faults: there is something to lose."""
@@ -112,7 +115,7 @@ class World:
             if node.gone:
                 continue
             if node.up:
-                node.post(lambda node=node: node.replica.core.set_priority(0))
+                node.post(partial(_equal_priority, node))
             else:
                 node.start()
 
@@ -133,7 +136,7 @@ class World:
         return [node for node in self.nodes.values() if not node.gone]
 
     def _progress(self) -> list[tuple[int, ...]]:
-        found = []
+        found: list[tuple[int, ...]] = []
         for node in self._alive():
             if not node.up:
                 continue
@@ -167,6 +170,10 @@ class World:
         counts["terms"] += len(self.invariants.leaders)
         counts["second tries"] += self.applied.second_tries
         counts["virtual ms"] += self.scheduler.now // 1000
+
+
+def _equal_priority(node: Node) -> None:
+    node.replica.core.set_priority(0)
 
 
 # What the product has to say is in the way here.
