@@ -129,11 +129,16 @@ def _read(path: Path, data: bytes, *, last: bool) -> Segment:
         raise damaged(path, damage.at, damage.detail) from damage
 
 
+_NONE = HardState(0, 0, 0)
+
+
 @dataclass(slots=True)
 class _Replay:
     """What the records up to here come to."""
 
     state: LogState | None = None
+    # That of the last record: a log has a million of them, and putting each into `state` takes most of the time.
+    hard_state: HardState = _NONE
     entries: list[StoredEntry] = field(default_factory=list)
     number: int = 0
     sequence: int = 0
@@ -166,34 +171,40 @@ class _Replay:
                 self.entries.clear()
                 self.segment_last, self.discarded = 0, True
                 self.state = replace(self.state, discard=False)
+            self.hard_state = self.state.hard_state
             self._forget(self.state.base.index)
         elif record.type == APPEND:
-            hard_state, entries = decode_append(record.payload)
             assert self.state is not None  # noqa: S101 - a segment starts with one
-            self.state = self.state.with_hard_state(hard_state)
-            for entry in entries:
-                self._append(entry)
+            self.hard_state, entries = decode_append(record.payload)
+            self._append(entries)
         else:
             raise ValueError(f"a record of type {record.type} is not known")
 
-    def _append(self, entry: StoredEntry) -> None:
-        self.segment_last = max(self.segment_last, entry.index)
+    def _append(self, entries: list[StoredEntry]) -> None:
+        if not entries:
+            return
+        first, last = entries[0].index, entries[-1].index
+        for expected, entry in enumerate(entries, first):
+            if entry.index != expected:
+                raise ValueError(f"entry {entry.index} does not follow entry {expected - 1}")
+        self.segment_last = max(self.segment_last, last)
         if self.entries:
-            first, last = self.entries[0].index, self.entries[-1].index
-            if entry.index > last + 1:
-                raise ValueError(f"entry {entry.index} does not follow entry {last}")
-            # Where older segments were removed, what is left may start, and be replaced from, anywhere before the
-            # base that a later record sets; `finished` sees to it that nothing is missing behind that.
-            del self.entries[max(0, entry.index - first) :]
-        self.entries.append(entry)
+            end = self.entries[-1].index
+            if first > end + 1:
+                raise ValueError(f"entry {first} does not follow entry {end}")
+            if first <= end:
+                # Where older segments were removed, what is left may start, and be replaced from, anywhere before the
+                # base that a later record sets; `finished` sees to it that nothing is missing behind that.
+                del self.entries[max(0, first - self.entries[0].index) :]
+        self.entries += entries
 
     def _forget(self, base: int) -> None:
         if self.entries and self.entries[0].index <= base:
             del self.entries[: base - self.entries[0].index + 1]
 
     def finished(self, path: Path, byte: int) -> LogState:
-        state = self.state
-        assert state is not None  # noqa: S101 - there is at least one segment
+        assert self.state is not None  # noqa: S101 - there is at least one segment
+        state = self.state.with_hard_state(self.hard_state)
         self._forget(state.base.index)
         if self.entries and self.entries[0].index != state.base.index + 1:
             raise damaged(path, byte, f"entries {state.base.index + 1} to {self.entries[0].index - 1} are missing")
