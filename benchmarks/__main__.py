@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import load_cases, orientdb_cases, snapshot_cases
+from benchmarks import load_cases, memory, orientdb_cases, restart, snapshot_cases
 from benchmarks.etcd.cluster import EtcdMissing, require_etcd
 from benchmarks.measure import Noise, Run, machine_noise
 from benchmarks.profile import ProfilerMissing, require_profiler
@@ -40,7 +40,15 @@ CASES = {
     "import": Case("Import of 79,508 records from OrientDB's export", "records/s", orientdb_cases.import_, False),
     "export": Case("Export of 79,508 records", "records/s", orientdb_cases.export, False),
 }
-NAMES = [*CASES, "incremental", "all"]
+# What is not a comparison of rates.
+OTHERS: dict[str, Callable[[Path], None]] = {
+    "incremental": lambda directory: _incremental(directory),  # noqa: PLW0108 - it is defined below
+    "memory": lambda directory: memory.run(directory, memory.SECONDS, list(memory.CASES)),
+    "restart": lambda directory: restart.run(
+        directory, entries=restart.ENTRIES, restarts=restart.RESTARTS, cases=restart.CASES
+    ),
+}
+NAMES = [*CASES, *OTHERS, "all"]
 
 
 @click.command()
@@ -59,15 +67,15 @@ def main(name: str, runs: int, only: str | None, directory: Path, profile: bool)
     """Measure NAME, side by side with etcd where it has the operation, and print a table."""
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        if only != "quiesce" and name not in ("import", "export", "incremental"):
+        if only != "quiesce" and name not in ("import", "export", *OTHERS):
             click.echo(f"beside etcd {require_etcd()}, three members on this machine")
         if profile:
             require_profiler()
     except (EtcdMissing, ProfilerMissing) as error:
         raise click.ClickException(f"{error} (--only quiesce measures without etcd)") from error
-    for each in [*CASES, "incremental"] if name == "all" else [name]:
-        if each == "incremental":
-            _incremental(directory)
+    for each in [*CASES, *OTHERS] if name == "all" else [name]:
+        if each in OTHERS:
+            OTHERS[each](directory)
         else:
             _case(each, runs, only, directory, profile)
 

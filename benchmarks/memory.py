@@ -24,6 +24,7 @@ from benchmarks.systems import QuiesceSystem
 from quiesce.records import create
 from tests.scenarios.cluster import Cluster
 
+SECONDS = 60.0
 _EVERY_S = 0.5
 _LARGE_RECORDS = 15
 MIB = 1 << 20
@@ -133,7 +134,7 @@ def run(directory: Path, seconds: float, names: list[str], tell: Callable[[str],
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=90)
+    parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--only", choices=CASES, action="append")
     parser.add_argument("--directory", type=Path, default=Path("build/benchmarks"))
     arguments = parser.parse_args()

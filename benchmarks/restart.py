@@ -1,6 +1,6 @@
 """How long a node takes from its start to serving, by what it finds on its disk.
 
-Usage: python -m benchmarks.restart --help
+Usage: python -m benchmarks restart, or python -m benchmarks.restart --help
 
 The log is written by the daemon's own parts, one command an entry, in this process and as a cluster of one: only its
 fsync is left out. Then the daemon itself is started on the directory, killed, and started again.
@@ -11,11 +11,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import resource
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +33,8 @@ from quiesce.v1 import database_pb2, node_pb2, peer_pb2, record_pb2
 from tests.scenarios.cluster import free_ports
 from tests.scenarios.daemon import Daemon
 
+ENTRIES = 1_000_000
+RESTARTS = 3
 _IN_FLIGHT = 512
 _PATIENCE_S = 300.0
 _SYNCED = "as-synced"
@@ -195,50 +196,49 @@ def _status(client: Client, address: str) -> node_pb2.NodeStatus | None:
         return None
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--entries", type=int, default=1_000_000, help="Entries before the restart.")
-    parser.add_argument("--restarts", type=int, default=3)
-    parser.add_argument("--only", choices=["records", "smallest", "power loss"])
-    parser.add_argument("--directory", type=Path, default=Path("build/benchmarks"))
-    arguments = parser.parse_args()
-    arguments.directory.mkdir(parents=True, exist_ok=True)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+CASES = ("records", "smallest", "power loss")
+
+
+def run(directory: Path, *, entries: int, restarts: int, cases: Sequence[str]) -> None:
+    """Measure, and print a table."""
     rows: list[dict[str, object]] = []
-    for case in ("records", "smallest", "power loss"):
-        if arguments.only not in (None, case):
-            continue
-        fresh = Path(tempfile.mkdtemp(prefix="restart-", dir=arguments.directory)).absolute()
+    for case in cases:
+        fresh = Path(tempfile.mkdtemp(prefix="restart-", dir=directory)).absolute()
         try:
             address = f"127.0.0.1:{free_ports(1)[0]}"
-            written = asyncio.run(
-                fill(
-                    fresh / "node-1",
-                    address,
-                    entries=arguments.entries,
-                    small=case != "records",
-                    power_loss=case == "power loss",
-                )
-            )
-            for number in range(arguments.restarts):
+            small, power_loss = case != "records", case == "power loss"
+            work = fill(fresh / "node-1", address, entries=entries, small=small, power_loss=power_loss)
+            written = asyncio.run(work)
+            for number in range(restarts):
                 found = restart(fresh / "node-1", address)
-                noise = machine_noise(fresh)
+                # Only the first start after a power loss has anything to replay.
+                name = "full log" if number and power_loss else case
                 rows.append(
                     {
-                        # Only the first start after a power loss has anything to replay.
-                        "case": "full log" if number and case == "power loss" else case,
+                        "case": name,
                         "entries written": written.entries,
                         "most log MB": written.most_log_bytes / 1e6,
                         **found,
-                        "loop ms": noise.spin_ms,
+                        "loop ms": machine_noise(fresh).spin_ms,
                     }
                 )
                 print(rows[-1], flush=True)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     print("\n" + rows_table("From the start of the process to serving", rows))
-    write_json(arguments.directory / "restart.json", {"name": "restart", "rows": rows})
+    write_json(directory / "restart.json", {"name": "restart", "rows": rows})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--entries", type=int, default=ENTRIES, help="Entries before the restart.")
+    parser.add_argument("--restarts", type=int, default=RESTARTS)
+    parser.add_argument("--only", choices=CASES)
+    parser.add_argument("--directory", type=Path, default=Path("build/benchmarks"))
+    arguments = parser.parse_args()
+    arguments.directory.mkdir(parents=True, exist_ok=True)
+    cases = [arguments.only] if arguments.only else CASES
+    run(arguments.directory, entries=arguments.entries, restarts=arguments.restarts, cases=cases)
 
 
 if __name__ == "__main__":
