@@ -41,9 +41,9 @@ class Case:
 
 
 CASES = {
-    "writer": Case("a writer that never waits", "small_writes"),
-    "follower": Case("a follower that never reads", "small_writes", pause_follower=True),
-    "batches": Case("batches of 16 MiB, 64 at a time", "big_batches"),
+    "writer": Case("a writer that never waits", "many_writes"),
+    "follower": Case("a follower that never reads", "many_writes", pause_follower=True),
+    "batches": Case("batches of 16 MiB, 64 at a time at each node", "big_batches", everywhere=True),
     "scans": Case("scans that nobody reads", "unread_scans", everywhere=True),
     "answers": Case("answers of 15 MiB that nobody reads", "unread_answers", everywhere=True),
 }

@@ -78,12 +78,14 @@ async def writes(address: str, seconds: float, *, outstanding: int, request: Cal
     await asyncio.gather(*map(connection, channels(address)))
 
 
-async def small_writes(address: str, seconds: float) -> None:
+async def many_writes(address: str, seconds: float) -> None:
+    # Of 8 KiB, so that caches and the log are full, and the log compacted, within the warm-up.
+    text = b'","more":"' + b"x" * 8_192 + b'"}'
     await writes(
         address,
         seconds,
         outstanding=OUTSTANDING,
-        request=lambda n: write_request(body(n)).SerializeToString(),
+        request=lambda n: write_request(body(n).removesuffix(b'"}') + text).SerializeToString(),
     )
 
 
@@ -123,7 +125,7 @@ async def unread_answers(address: str, seconds: float) -> None:
 
 
 CASES: dict[str, Callable[[str, float], Awaitable[None]]] = {
-    "small_writes": small_writes,
+    "many_writes": many_writes,
     "big_batches": big_batches,
     "unread_scans": unread_scans,
     "unread_answers": unread_answers,
