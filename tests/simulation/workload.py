@@ -22,6 +22,7 @@ from tests.simulation.violation import require
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
+_EVER = 1 << 62
 _COLOURS = ("red", "blue")
 
 
@@ -103,6 +104,8 @@ class Workload:
     def _have(self, rids: list[Rid]) -> None:
         self.registers, self.accounts = rids[: self._plan.registers], rids[self._plan.registers :]
         self.ready = True
+        states = ((rid, self._world.applied.truth.at(rid, _EVER)) for rid in self.registers)
+        self._world.judge.found({rid: state for rid, state in states if state is not None})
         self._world.ready()
         for client in self.clients:
             for _ in range(self._plan.pipeline):
@@ -136,8 +139,10 @@ class Workload:
 
     def _write(self, client: Client, operations: list[Operation], *, session: bool = True) -> None:
         command, began = _write(operations), self._world.history.begin()
+        judged = self._world.judge.wrote(client.name, operations[0])
 
         def ended(outcome: Outcome | None) -> None:
+            judged(outcome)
             self._next(client)
             self._settled(operations, began, outcome)
 
@@ -239,6 +244,7 @@ class Workload:
 
     def _read(self, client: Client, *, stale: bool) -> None:
         began = None if stale else self._world.history.begin()
+        judged = self._world.judge.reads(client.name)
         rids = [*self.registers, *self.accounts]
 
         def look(view: StoreView) -> None:
@@ -254,6 +260,7 @@ class Workload:
             self._world.history.read(began, view.applied[0], found)
             self._balance({rid: found[rid] for rid in self.accounts})
             if not stale:
+                judged(found)
                 self._learn(found)
             self._next(client)
 

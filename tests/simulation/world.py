@@ -16,6 +16,7 @@ from tests.simulation.bounds import set_bounds
 from tests.simulation.faults import FaultInjector
 from tests.simulation.history import History
 from tests.simulation.invariants import Invariants
+from tests.simulation.judge import Judge
 from tests.simulation.network import Network
 from tests.simulation.node import Node
 from tests.simulation.operators import Operators
@@ -56,6 +57,7 @@ class World:
         self.applied = Applied()
         self.invariants = Invariants(self.founders, self.applied)
         self.history = History(self.applied.truth)
+        self.judge = Judge(lambda: self.scheduler.now)
         self.nodes: dict[int, Node] = {}
         for node in self.founders:
             self.nodes[node] = Node(node, self, self.founders, founding=True)
@@ -156,6 +158,7 @@ class World:
         contents = [{family: table.rows for family, table in node.tables().items()} for node in self._alive()]
         require(all(content == contents[0] for content in contents), "the replicas are not equal in the end")
         self.applied.check()
+        self.judge.judge()
         lost = self.history.acknowledged
         applied = min(node.applier.applied for node in self._alive())
         require(applied >= lost, f"index {lost} was acknowledged, and the cluster has {applied} in the end")
@@ -167,6 +170,7 @@ class World:
         counts["stale reads"] += history.stale_reads
         counts["unknown"] += history.unknown
         counts["refusals"] += history.refusals
+        counts["undecided"] += self.judge.undecided
         counts["terms"] += len(self.invariants.leaders)
         counts["second tries"] += self.applied.second_tries
         counts["virtual ms"] += self.scheduler.now // 1000
