@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 from nodes.consensus import applier
@@ -22,15 +24,19 @@ _OURS: list[tuple[ModuleType, str, tuple[int, ...]]] = [
 _AS_THEY_ARE = {(module, name): getattr(module, name) for module, name, _ in _OURS}
 
 
-def set_bounds(seed: int) -> dict[str, int]:
-    """Set the bounds of a run, every one of them; return those that are not as in the daemon."""
+@contextmanager
+def bounds_of(seed: int) -> Iterator[dict[str, int]]:
+    """Set the bounds for a run, and give those that are not as in the daemon; afterwards all are as they were."""
     rng = random.Random(f"{seed} bounds")
     few = rng.random() < 0.5
     changed = {}
     for module, name, values in _OURS:
         value = rng.choice(values)
-        small = few and rng.random() < 0.4
-        setattr(module, name, value if small else _AS_THEY_ARE[module, name])
-        if small:
+        if few and rng.random() < 0.4:
+            setattr(module, name, value)
             changed[name] = value
-    return changed
+    try:
+        yield changed
+    finally:
+        for module, name, _ in _OURS:
+            setattr(module, name, _AS_THEY_ARE[module, name])

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
 from tests.simulation.applied import Applied
-from tests.simulation.bounds import set_bounds
+from tests.simulation.bounds import bounds_of
 from tests.simulation.faults import FaultInjector
 from tests.simulation.history import History
 from tests.simulation.invariants import Invariants
@@ -45,9 +46,8 @@ class Result:
 class World:
     """One run of one seed."""
 
-    def __init__(self, seed: int, write: Callable[[str], None] | None = None) -> None:
+    def __init__(self, seed: int, bounds: dict[str, int], write: Callable[[str], None] | None = None) -> None:
         self.plan: Plan = plan(seed)
-        bounds = set_bounds(seed)
         self.scheduler = Scheduler()
         self.trace = EventLog(lambda: (self.scheduler.steps, self.scheduler.now), write)
         self.counts: Counter[str] = Counter()
@@ -180,16 +180,24 @@ def _equal_priority(node: Node) -> None:
     node.replica.core.set_priority(0)
 
 
-# What the product has to say is in the way here.
-structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+@contextmanager
+def _in_silence() -> Iterator[None]:
+    """Keep what the product logs out of the way."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 def simulate(seed: int, steps: int = STEPS, write: Callable[[str], None] | None = None) -> Result:
     """Run a seed, and say how it ended."""
     world = None
     try:
-        world = World(seed, write)
-        world.run(steps)
+        with bounds_of(seed) as bounds, _in_silence():
+            world = World(seed, bounds, write)
+            world.run(steps)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # noqa: BLE001 - whatever ends a node unexpectedly is a finding, a Rust panic too
