@@ -67,10 +67,11 @@ class Client:
         """Send a command that belongs to no session."""
         self._try(Request(command, ended, self._deadline(), again))
 
-    def write(self, command: Command, ended: Callable[[Outcome | None], None]) -> None:
+    def write(self, command: Command, ended: Callable[[Outcome | None], None], *, deadline: int | None = None) -> None:
         """Send a write in this client's session, which is opened first where there is none."""
+        deadline = deadline or self._deadline()
         if self.session is None or self.session.room <= 0:
-            self.waiting.append(lambda: self.write(command, ended))
+            self.waiting.append(lambda: self.write(command, ended, deadline=deadline))
             self._open()
             return
         session = self.session
@@ -78,7 +79,7 @@ class Client:
         request.session_id = session.session_id
         request.sequence = session.begin()
         request.acknowledged_through = session.acknowledged_through
-        self._try(Request(command, ended, self._deadline(), True, session))
+        self._try(Request(command, ended, deadline, True, session))
 
     def _open(self) -> None:
         if self.opening:
@@ -164,7 +165,7 @@ class Client:
             self._end(request, None)
             return
         request.done = True
-        self.write(request.command, request.ended)
+        self.write(request.command, request.ended, deadline=request.deadline)
 
     def _end(self, request: Request, outcome: Outcome | None) -> None:
         request.done = True
