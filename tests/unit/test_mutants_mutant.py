@@ -1,6 +1,8 @@
+import subprocess
+
 import pytest
 
-from tests.mutants.mutant import MalformedMutant, all_mutants, read_mutant
+from tests.mutants.mutant import MalformedMutant, Mutant, all_mutants, read_mutant
 
 
 def written(tmp_path, text):
@@ -32,5 +34,8 @@ def test_a_patch_without_its_head_is_refused(tmp_path, text):
         read_mutant(written(tmp_path, text))
 
 
-def test_every_patch_here_has_its_head():
-    assert all_mutants()
+@pytest.mark.parametrize("mutant", all_mutants(), ids=lambda mutant: mutant.name)
+def test_every_patch_here_applies_to_the_code_as_it_is(mutant: Mutant, project_root):
+    command = ["git", "apply", "--check", "--recount", str(mutant.patch)]
+    done = subprocess.run(command, cwd=project_root, capture_output=True, text=True, check=False)
+    assert not done.returncode, f"make it anew: {done.stderr}"
