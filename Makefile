@@ -39,8 +39,8 @@ simulate: $(BUILT) ## Run SEEDS fresh seeds (200) of whole clusters under simula
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 .PHONY: mutants
-mutants: $(BUILT) ## Plant each deliberate bug of tests/mutants in a copy of the code; the tests must see it. MUTANTS="part of a name"
-	@$(BIN)/python -m tests.mutants $(MUTANTS)
+mutants: $(BUILT) ## Plant each deliberate bug of tests/mutants in a copy of the code; the tests must see it. SAMPLE=8, MUTANTS="part of a name"
+	@$(BIN)/python -m tests.mutants $(if $(SAMPLE),--sample $(SAMPLE)) $(MUTANTS)
 
 # How long the nemesis is at it, at least.
 MINUTES ?= 2

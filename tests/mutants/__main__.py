@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import random
 import sys
 import tempfile
 import time
@@ -19,9 +20,12 @@ def main() -> int:
     """Return 0 where every mutant was killed, and the tests that kill them pass without one."""
     options = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     options.add_argument("names", nargs="*", help="only mutants whose name contains one of these")
+    options.add_argument("--sample", type=int, help="only so many of them, others each time")
     options.add_argument("--jobs", type=int, default=2, help="how many at a time (default 2)")
     chosen = options.parse_args()
     mutants = [one for one in all_mutants() if not chosen.names or any(name in one.name for name in chosen.names)]
+    if chosen.sample is not None:
+        mutants = random.sample(mutants, min(chosen.sample, len(mutants)))
     if not mutants:
         print("no mutant of that name")
         return 2
