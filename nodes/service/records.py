@@ -145,7 +145,7 @@ def online(view: StoreView, name: str) -> database_pb2.Database:
 
 def _get(view: StoreView, request: record_pb2.GetRequest, most_bytes: int) -> record_pb2.GetResponse:
     records, missing = view.get(request.database, request.ids, most_bytes)
-    return record_pb2.GetResponse(index=view.applied[0], records=records, missing=missing)
+    return record_pb2.GetResponse(index=view.index, records=records, missing=missing)
 
 
 def _lookup(view: StoreView, request: record_pb2.LookupRequest, most_bytes: int) -> record_pb2.LookupResponse:
@@ -153,4 +153,4 @@ def _lookup(view: StoreView, request: record_pb2.LookupRequest, most_bytes: int)
     if most_bytes < ANSWER_BYTES and any(len(match.records) < request.limit for match in matches if match.truncated):
         # Cut off at the bytes, not at the records asked for.
         raise AnswerTooLarge(records=len(matches), limit=most_bytes)
-    return record_pb2.LookupResponse(index=view.applied[0], matches=matches)
+    return record_pb2.LookupResponse(index=view.index, matches=matches)

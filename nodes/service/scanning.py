@@ -53,7 +53,7 @@ def scan_messages(
     view: StoreView, request: record_pb2.ScanRequest, database: database_pb2.Database
 ) -> Iterator[record_pb2.ScanResponse]:
     """Yield the answers to a scan; the first one comes even where there are no records."""
-    index, _ = view.applied
+    index = view.index
     message = record_pb2.ScanResponse(index=index, database=database)
     count, size, left = 0, 0, request.limit or -1
     for record in _records(view, request, database):
@@ -82,7 +82,7 @@ def _records(
 
 def index_messages(view: StoreView, request: record_pb2.ScanIndexRequest) -> Iterator[record_pb2.ScanIndexResponse]:
     """Yield the answers to a scan of an index; at least one."""
-    index, _ = view.applied
+    index = view.index
     message = record_pb2.ScanIndexResponse(index=index)
     size = 0
     for entry in _flat(view.scan_index(request.database, request.index_name)):

@@ -66,8 +66,17 @@ class StoreView:
 
     @property
     def applied(self) -> tuple[int, int]:
-        """Index and term of the last log entry whose effects are seen."""
+        """Index and term of the last log entry whose effects are all seen."""
         return self._state.applied
+
+    @property
+    def index(self) -> int:
+        """The log index that a reader is told: nothing of a later entry is seen.
+
+        A large entry gets into the store in parts, between two of its commands, and a crash may leave it so. Whoever
+        has seen a part must not be shown less by another node afterwards.
+        """
+        return self._state.applied[0] + bool(self._state.commands_done)
 
     def log_time_ms(self) -> int:
         """Return the log's time."""

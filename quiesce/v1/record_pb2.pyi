@@ -157,7 +157,7 @@ class GetResponse(_message.Message):
     RECORDS_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
     index: _builtins.int
-    """The log index whose state was read."""
+    """The log index whose state was read: nothing of a later entry is in the answer."""
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___Record]: ...
     @_builtins.property

@@ -48,8 +48,17 @@ Tables = dict[str, Table]
 
 def applied_of(tables: Tables) -> tuple[int, int]:
     """Return index and term of what a store has applied."""
+    return _progress(tables)[:2]
+
+
+def is_between_entries(tables: Tables) -> bool:
+    """Return whether nothing of the entry after that is in."""
+    return not _progress(tables)[2]
+
+
+def _progress(tables: Tables) -> tuple[int, int, int]:
     value = tables[META].rows.get(APPLIED)
-    return (0, 0) if value is None else APPLIED_VALUE.unpack(value)[:2]
+    return (0, 0, 0) if value is None else APPLIED_VALUE.unpack(value)
 
 
 class Image(Thing):

@@ -46,6 +46,15 @@ class Truth:
         found = bisect.bisect_right(versions.indexes, index)
         return versions.states[found - 1] if found else None
 
+    def within(self, rid: Rid, after: int, index: int) -> list[tuple[int, bytes] | None]:
+        """Return what a record is as of `after`, and whatever it became behind that and up to `index`."""
+        versions = self._records.get(rid)
+        found = [self.at(rid, after)]
+        if versions is not None:
+            first, last = (bisect.bisect_right(versions.indexes, place) for place in (after, index))
+            found += versions.states[first:last]
+        return found
+
     def rids(self) -> Iterable[Rid]:
         """Return all records that ever were."""
         return self._records.keys()
@@ -86,12 +95,19 @@ class History:
         self._versions[rid] = max(self._versions.get(rid, 0), version)
 
     def read(
-        self, began: tuple[int, Mapping[Rid, int]] | None, index: int, found: Mapping[Rid, tuple[int, bytes] | None]
+        self,
+        began: tuple[int, Mapping[Rid, int]] | None,
+        applied: int,
+        index: int,
+        found: Mapping[Rid, tuple[int, bytes] | None],
     ) -> None:
-        """Take what a read found at an index; `began` is None for a stale one."""
+        """Take what a read found at an index; `began` is None for a stale one.
+
+        Where `applied` is less, the node is in the middle of the entry behind it.
+        """
         for rid, state in found.items():
-            true = self.truth.at(rid, index)
-            require(state == true, f"a read at {index} found {rid} as {state}, and it was {true}")
+            true = self.truth.within(rid, applied, index)
+            require(state in true, f"a read at {index} found {rid} as {state}, and it was {true}")
         if began is None:
             self.stale_reads += 1
             return

@@ -11,7 +11,7 @@ from nodes.statemachine import ReplicatedState
 from quiesce.v1.node_pb2 import Mark
 from quiesce.v1.peer_pb2 import Membership, Outcome
 from tests.simulation.applied import Applied
-from tests.simulation.engine import Image, applied_of
+from tests.simulation.engine import Image, applied_of, is_between_entries
 from tests.simulation.violation import require
 
 if TYPE_CHECKING:
@@ -63,19 +63,20 @@ class ObservedState:
 
     def _marked(self, epoch: int, mark: Mark) -> None:
         self._node.world.counts["marks"] += 1
-        self._check_image(self._state.checkpoints.path(epoch), (mark.index, mark.term))
+        image = self._check_image(self._state.checkpoints.path(epoch), (mark.index, mark.term))
+        require(is_between_entries(image.certain), f"the checkpoint of mark {mark.index} has a part of the next entry")
 
-    def _check_image(self, directory: Path, applied: tuple[int, int]) -> None:
+    def _check_image(self, directory: Path, applied: tuple[int, int]) -> Image:
         image = self._node.disk.durable.get(directory)
         require(isinstance(image, Image), f"the checkpoint {directory} is not on the disk")
         assert isinstance(image, Image)
         found = applied_of(image.certain)
         require(found == applied, f"a checkpoint says {applied} and holds the state at {found}")
         self._all.state(self._node.id, image.certain)
+        return image
 
     def _check_state(self) -> None:
-        if self._state.store.state.commands_done == 0:
-            image = self._node.disk.names[self._state.store.engine.directory]
-            assert isinstance(image, Image)
-            require(applied_of(image.newest) == self._state.applied, "the state says another index than its store")
-            self._all.state(self._node.id, image.newest)
+        image = self._node.disk.names[self._state.store.engine.directory]
+        assert isinstance(image, Image)
+        require(applied_of(image.newest) == self._state.applied, "the state says another index than its store")
+        self._all.state(self._node.id, image.newest)

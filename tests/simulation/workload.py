@@ -258,7 +258,7 @@ class Workload:
             found: dict[Rid, tuple[int, bytes] | None] = dict.fromkeys(rids)
             for record in records:
                 found[record.cluster, record.position] = record.version, record.body
-            self._world.history.read(began, view.applied[0], found)
+            self._world.history.read(began, view.applied[0], view.index, found)
             self._balance({rid: found[rid] for rid in self.accounts})
             if not stale:
                 judged(found)
@@ -286,15 +286,15 @@ class Workload:
 
         def look(view: StoreView) -> None:
             (match,) = view.lookup(DATABASE, "Named.name", [json.dumps([name]).encode()], 0)
-            index, truth = view.applied[0], self._world.history.truth
+            applied, index, truth = view.applied[0], view.index, self._world.history.truth
             found: dict[Rid, tuple[int, bytes] | None] = {
                 (record.cluster, record.position): (record.version, record.body) for record in match.records
             }
             for rid in truth.rids():
-                state = truth.at(rid, index)
-                if state is not None and json.loads(state[1]).get("name") == name:
+                states = truth.within(rid, applied, index)
+                if all(state is not None and json.loads(state[1]).get("name") == name for state in states):
                     found.setdefault(rid, None)
-            self._world.history.read(began, index, found)
+            self._world.history.read(began, applied, index, found)
             self._learn(found)
             self._next(client)
 
