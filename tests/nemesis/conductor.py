@@ -15,6 +15,7 @@ from tests.nemesis.field import Field, NotInForce
 # From healing until every node answers reads and a write is acknowledged. A promise with a margin, not a measurement:
 # connections are made anew within seconds, elections take one or two.
 RECOVERED_WITHIN_S = 60.0
+SECOND_CHANCES_S = 90.0
 
 
 @dataclass(slots=True)
@@ -43,11 +44,16 @@ class Conductor:
         self.unproven: list[str] = []
 
     async def run(self, steps: Iterator[Step], until_s: float, names: list[str]) -> None:
-        """Go on until `until_s` is over and each fault of `names` was dealt once."""
+        """Go on until `until_s` is over and each fault of `names` was dealt once.
+
+        Where one was not seen to be in force, which takes luck on a busy machine, others get a chance for a while.
+        """
         dealt: set[str] = set()
         recorder = self._field.recorder
         for step in steps:
-            if recorder.violated.is_set() or (recorder.seconds() > until_s and dealt >= set(names)):
+            over_s = recorder.seconds() - until_s
+            shown = over_s > SECOND_CHANCES_S or set(self.proven) >= set(names)
+            if recorder.violated.is_set() or (over_s > 0 and dealt >= set(names) and shown):
                 return
             dealt.update(step.faults)
             await self._step(step)
