@@ -108,14 +108,14 @@ def _replica(member: Member, answer: NodeStatus | QuiesceError | None, leader: N
         passing = answer.serving == SERVING_STATE_CATCHING_UP
         detail = f"is {ServingState.Name(answer.serving).removeprefix('SERVING_STATE_')}"
     match_index = leader.commit_index if leads or not member.HasField("match_index") else member.match_index
-    return Replica(member.node_id, healthy, serving, match_index, _priority(answer), passing, detail)
+    tags = _tags(answer)
+    return Replica(member.node_id, healthy, serving, match_index, tags.backup_priority, tags.nobackup, passing, detail)
 
 
-def _priority(answer: NodeStatus | QuiesceError | None) -> int:
+def _tags(answer: NodeStatus | QuiesceError | None) -> Member:
     # Each node knows its own only.
-    if not isinstance(answer, NodeStatus):
-        return 0
-    return next((m.backup_priority for m in answer.members if m.node_id == answer.node_id), 0)
+    members = answer.members if isinstance(answer, NodeStatus) else ()
+    return next((m for m in members if isinstance(answer, NodeStatus) and m.node_id == answer.node_id), Member())
 
 
 def held(status: NodeStatus) -> Held | None:

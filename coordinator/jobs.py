@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 
-from coordinator.cluster import Nodes
+from coordinator.cluster import Nodes, survey
 from coordinator.feed import Feed
-from coordinator.job import Backup, Failure, Moment, Policy, Request, Verdict, owner_of
-from coordinator.journal import KEPT, Documents, Journal, Recorder
-from coordinator.record import JobRecord, record_of, to_message
+from coordinator.job import Backup, Candidate, Failure, Moment, Policy, Request, Verdict, Wish, candidates, owner_of
+from coordinator.journal import KEPT, Documents, Entry, Journal, Recorder
+from coordinator.record import JobRecord, failed_last, record_of, to_message
 from coordinator.recovery import recover
 from coordinator.runner import Runner, is_over
 from coordinator.snapshots import Snapshots
 from quiesce.errors import InvalidRequest, QuiesceError, RotationHeld, Unavailable, UnknownJob
-from quiesce.v1.backup_pb2 import CreateBackupRequest, JobProgress
+from quiesce.v1.backup_pb2 import CreateBackupRequest, JobProgress, PreviewBackupRequest
 from quiesce.v1.node_pb2 import SnapshotProgress
 
 log = structlog.get_logger()
@@ -144,6 +144,23 @@ class Jobs:
         running.task = asyncio.create_task(self._run(running))
         return running
 
+    async def preview(self, wanted: PreviewBackupRequest) -> list[Candidate]:
+        """Return the replicas in the order in which a backup that began now would take them.
+
+        Raises:
+            RotationHeld, Unavailable, UnknownDatabase, UnknownNode, ClusterDegraded: it would be refused.
+        """
+        await self._wait_ready()
+        self._check_free()
+        for name in wanted.databases:
+            await self._documents.database(name)
+        entries = await self._journal.load()
+        wish = Wish(wanted.node_id, last_used=_last_used(entries), failed=self._failed(entries))
+        return candidates(await survey(self._nodes), wish)
+
+    def _failed(self, entries: Sequence[Entry]) -> frozenset[int]:
+        return failed_last((entry.record for entry in entries), self._clock().unix_ms)
+
     def _policy_for(self, wanted: CreateBackupRequest) -> Policy:
         lease_ms = wanted.lease_ms or self._policy.lease_ms
         if not LEAST_LEASE_MS <= lease_ms <= GREATEST_LEASE_MS:
@@ -188,7 +205,8 @@ class Jobs:
             databases=tuple(wanted.databases),
             node_id=wanted.node_id,
             rate_limit=wanted.rate_limit,
-            last_used=next((entry.record.node_id for entry in entries if entry.record.node_id), 0),
+            last_used=_last_used(entries),
+            failed=self._failed(entries),
         )
         feed: Feed[JobProgress] = Feed()
 
@@ -302,3 +320,7 @@ class Jobs:
                 left.task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await left.task
+
+
+def _last_used(entries: Sequence[Entry]) -> int:
+    return next((entry.record.node_id for entry in entries if entry.record.node_id), 0)

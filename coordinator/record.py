@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from coordinator.job.model import Backup, Failure, JobEvent, Verdict
+from coordinator.job.model import Backup, Failure, JobEvent, Verdict, blames_replica
 from quiesce.errors import BackupFailed, QuiesceError
 from quiesce.v1 import backup_pb2
 
 RUNNING = "running"
+FAILED_FOR_MS = 24 * 3_600_000
 _STATES = {
     RUNNING: backup_pb2.JOB_STATE_RUNNING,
     Verdict.SUCCEEDED.value: backup_pb2.JOB_STATE_SUCCEEDED,
@@ -34,6 +36,8 @@ class JobRecord:
     ended_ms: int
     failure: Failure | None
     failed_step: str
+    # Nodes on which it has failed, also where it then succeeded on another.
+    failed_nodes: tuple[int, ...]
     events: tuple[JobEvent, ...]
 
     @property
@@ -84,8 +88,29 @@ def record_of(job: Backup) -> JobRecord:
         ended_ms=job.ended_ms,
         failure=job.failure if job.ended else None,
         failed_step=job.failed_at,
+        failed_nodes=_failed_nodes(job),
         events=job.events,
     )
+
+
+def _failed_nodes(job: Backup) -> tuple[int, ...]:
+    blamed = job.verdict is Verdict.FAILED and job.failure is not None and blames_replica(job.failed_at, job.failure)
+    return tuple(sorted(job.tried | {job.node_id} if blamed and job.node_id else job.tried))
+
+
+def failed_last(records: Iterable[JobRecord], now_ms: int) -> frozenset[int]:
+    """Return the nodes on which the last backup that tried them failed; `records` begin with the latest.
+
+    What is longer ago than a day counts no more: nobody else would find out that the node is well again.
+    """
+    failed: set[int] = set()
+    known: set[int] = set()
+    for record in itertools.takewhile(lambda one: one.started_ms > now_ms - FAILED_FOR_MS, records):
+        failed.update(set(record.failed_nodes) - known)
+        known.update(record.failed_nodes)
+        if record.state == Verdict.SUCCEEDED.value:
+            known.add(record.node_id)
+    return frozenset(failed)
 
 
 def to_document(record: JobRecord) -> dict[str, Any]:
@@ -104,6 +129,7 @@ def to_document(record: JobRecord) -> dict[str, Any]:
         "started_ms": record.started_ms,
         "ended_ms": record.ended_ms,
         "failed_step": record.failed_step,
+        "failed_nodes": list(record.failed_nodes),
         "error_reason": failure.reason if failure else "",
         "error_message": failure.message if failure else "",
         "error_fields": dict(failure.fields) if failure else {},
@@ -132,6 +158,7 @@ def from_document(document: Mapping[str, Any]) -> JobRecord:
         ended_ms=int(document.get("ended_ms", 0)),
         failure=failure,
         failed_step=str(document.get("failed_step", "")),
+        failed_nodes=tuple(int(node) for node in document.get("failed_nodes") or ()),
         events=events,
     )
 

@@ -67,6 +67,15 @@ class BackupsService(backup_pb2_grpc.BackupsServicer):
         _raise_failure(running.record)
 
     @typed_errors
+    async def Preview(self, request: backup_pb2.PreviewBackupRequest, context: Context) -> backup_pb2.BackupPreview:
+        """Say which replica a backup would take."""
+        found = [
+            backup_pb2.BackupCandidate(node_id=one.node_id, eligible=one.eligible, leads=one.leads, why=one.why)
+            for one in await self._jobs.preview(request)
+        ]
+        return backup_pb2.BackupPreview(candidates=found)
+
+    @typed_errors
     async def Watch(
         self, request: backup_pb2.WatchJobRequest, context: Context
     ) -> AsyncIterator[backup_pb2.JobProgress]:

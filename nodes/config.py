@@ -30,6 +30,7 @@ class NodeConfig:
     # Addresses of members of the cluster that a new node is to join; empty: it joins none.
     join: tuple[str, ...]
     backup_priority: int
+    nobackup: bool
     await_restore: bool
     log_format: str
     log_level: str
@@ -100,6 +101,7 @@ KEYS = (
     Key("cluster_id", _cluster_id, "", "The id of a new cluster, the same on all its nodes."),
     Key("join", _join, "", "host:port,… of any members: a new node joins their cluster, once it was added there."),
     Key("backup_priority", whole(-1000, 1000), 0, "Backups prefer the node with the highest."),
+    Key("nobackup", boolean, False, "Backups do not choose this node; `backup --node` still takes it.", flag=True),
     Key("await_restore", boolean, False, "Where the data directory is empty, wait for a snapshot.", flag=True),
     *LOG_KEYS,
     Key("tick_ms", whole(10, 10_000), 50, "Milliseconds of one tick of the consensus clock."),

@@ -135,6 +135,7 @@ class RunningNode:
                 node_id=identity.node_id,
                 cluster_id=identity.cluster_id,
                 backup_priority=config.backup_priority,
+                nobackup=config.nobackup,
                 consensus=self._consensus,
                 state=self._state,
                 proposals=proposals,

@@ -1,12 +1,23 @@
 """A backup job as a pure step machine: no clock, no network, no disk; see `coordinator.runner` for the effects."""
 
-from coordinator.job.choosing import Choice, Replica, Survey, choose
+from coordinator.job.choosing import Candidate, Replica, Survey, Wish, candidates, choose
 from coordinator.job.machine import begin, step, wake_at
-from coordinator.job.model import Backup, Failure, JobEvent, Moment, Policy, Request, Step, Verdict, owner_of
+from coordinator.job.model import (
+    Backup,
+    Failure,
+    JobEvent,
+    Moment,
+    Policy,
+    Request,
+    Step,
+    Verdict,
+    blames_replica,
+    owner_of,
+)
 
 __all__ = [
     "Backup",
-    "Choice",
+    "Candidate",
     "Failure",
     "JobEvent",
     "Moment",
@@ -16,7 +27,10 @@ __all__ = [
     "Step",
     "Survey",
     "Verdict",
+    "Wish",
     "begin",
+    "blames_replica",
+    "candidates",
     "choose",
     "owner_of",
     "step",

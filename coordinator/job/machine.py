@@ -8,10 +8,10 @@ after the cluster has renewed the lease of the very epoch it was made under.
 from __future__ import annotations
 
 from coordinator.job import happenings
-from coordinator.job.choosing import choose
+from coordinator.job.choosing import Wish, choose
 from coordinator.job.effects import Effect
 from coordinator.job.happenings import Answer, Happening
-from coordinator.job.model import Backup, Failure, Lease, Moment, Policy, Request, Step, Verdict
+from coordinator.job.model import Backup, Failure, Lease, Moment, Policy, Request, Step, Verdict, blames_replica
 from coordinator.job.turn import HOLDING, Turn
 from quiesce.errors import (
     BackupCancelled,
@@ -23,20 +23,6 @@ from quiesce.errors import (
     RotationHeld,
 )
 
-# Failures that speak of the replica, not of the repository or the request: another one may do better.
-ELSEWHERE = frozenset(
-    {
-        "UNAVAILABLE",
-        "NO_CHECKPOINT",
-        "SNAPSHOT_WORKER_FAILED",
-        "DEADLINE_EXCEEDED",
-        "DISK_FAILED",
-        "DAMAGED_STORE",
-        "OUT_OF_ROTATION",
-        "AWAITING_RESTORE",
-    }
-)
-_ON_REPLICA = frozenset({Step.DRAIN, Step.CHECKPOINT, Step.SNAPSHOT})
 # Answers that an election swallows; the replica is not to blame.
 _MARK_AGAIN = frozenset({"NO_LEADER", "NOT_LEADER", "UNAVAILABLE", "DEADLINE_EXCEEDED", "OUTCOME_UNKNOWN"})
 # A cluster between two leaders is worth another look within the step's deadline.
@@ -141,8 +127,9 @@ def _surveyed(turn: Turn, answer: happenings.Surveyed) -> None:
     job = turn.job
     request = job.request
     wanted = job.node_id if job.transferred else request.node_id
+    wish = Wish(wanted, tried=job.tried, last_used=request.last_used, failed=request.failed)
     try:
-        choice = choose(answer.survey, node_id=wanted, tried=job.tried, last_used=request.last_used)
+        choice = choose(answer.survey, wish)
         if choice.leads and job.transferred:
             raise ClusterDegraded(detail=f"node {choice.node_id} leads again although another node had taken over")
     except QuiesceError as error:
@@ -153,7 +140,7 @@ def _surveyed(turn: Turn, answer: happenings.Surveyed) -> None:
     turn.set(node_id=choice.node_id, snapshot_id=answer.snapshot_id)
     if job.attempt == 1:
         turn.fail(None)
-    turn.note(f"node {choice.node_id} was chosen" + (", and leads" if choice.leads else ""))
+    turn.note(f"node {choice.node_id} was chosen: {choice.why}")
     if choice.leads:
         turn.transfer()
     else:
@@ -197,7 +184,7 @@ def _failed(turn: Turn, failure: Failure) -> None:
 def _end_or_elsewhere(turn: Turn, failure: Failure) -> None:
     job = turn.job
     again = job.step is Step.MARK and failure.reason in _MARK_AGAIN
-    elsewhere = job.step in _ON_REPLICA and failure.reason in ELSEWHERE and not job.request.node_id
+    elsewhere = blames_replica(job.step, failure) and not job.request.node_id
     if not (again or elsewhere) or job.attempt >= job.policy.attempts:
         _end(turn, Verdict.FAILED, failure)
         return

@@ -87,6 +87,8 @@ class Request:
     rate_limit: int = 0
     # The node of the backup before this one; 0: none.
     last_used: int = 0
+    # Nodes on which the last backup that tried them failed.
+    failed: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,26 @@ class Backup:
     def ended(self) -> bool:
         """Whether nothing will happen any more."""
         return self.step is Step.DONE
+
+
+_ON_REPLICA = frozenset({Step.DRAIN, Step.CHECKPOINT, Step.SNAPSHOT})
+_OF_REPLICA = frozenset(
+    {
+        "UNAVAILABLE",
+        "NO_CHECKPOINT",
+        "SNAPSHOT_WORKER_FAILED",
+        "DEADLINE_EXCEEDED",
+        "DISK_FAILED",
+        "DAMAGED_STORE",
+        "OUT_OF_ROTATION",
+        "AWAITING_RESTORE",
+    }
+)
+
+
+def blames_replica(step: str, failure: Failure) -> bool:
+    """Whether a failure at a step speaks of the replica, not of the repository or the request."""
+    return step in _ON_REPLICA and failure.reason in _OF_REPLICA
 
 
 def owner_of(job_id: str) -> str:

@@ -33,6 +33,7 @@ class Members:
         node_id: int,
         cluster_id: str,
         backup_priority: int,
+        nobackup: bool,
         consensus: Consensus,
         state: ReplicatedState,
         proposals: Proposals,
@@ -41,6 +42,7 @@ class Members:
         self._node_id = node_id
         self._cluster_id = cluster_id
         self._backup_priority = backup_priority
+        self._nobackup = nobackup
         self._consensus = consensus
         self._state = state
         self._proposals = proposals
@@ -59,7 +61,7 @@ class Members:
             if node in seen:
                 member.match_index, member.active = seen[node].match_index, seen[node].active
             if node == self._node_id:
-                member.backup_priority = self._backup_priority
+                member.backup_priority, member.nobackup = self._backup_priority, self._nobackup
             members.append(member)
         return node_pb2.MembersResponse(
             members=members,

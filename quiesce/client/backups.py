@@ -11,7 +11,7 @@ from quiesce.client import direct
 from quiesce.client.addresses import split_addresses
 from quiesce.rpc import open_channel
 from quiesce.v1 import backup_pb2, backup_pb2_grpc
-from quiesce.v1.backup_pb2 import Job, JobProgress, SnapshotDetails, SnapshotSummary, VerifyProgress
+from quiesce.v1.backup_pb2 import BackupCandidate, Job, JobProgress, SnapshotDetails, SnapshotSummary, VerifyProgress
 from quiesce.v1.node_pb2 import Member, RestoreProgress
 
 if TYPE_CHECKING:
@@ -77,6 +77,15 @@ class Backups:
             repository=repository, databases=databases, node_id=node_id, lease_ms=lease_ms, rate_limit=rate_limit
         )
         return self._read(self._stub.Create, request, "the backup")
+
+    async def preview(self, *, databases: Sequence[str] = (), node_id: int = 0) -> builtins.list[BackupCandidate]:
+        """Return the replicas in the order in which a backup that began now would take them, and why.
+
+        Raises:
+            RotationHeld, ClusterDegraded, UnknownNode, ...: it would be refused.
+        """
+        request = backup_pb2.PreviewBackupRequest(databases=databases, node_id=node_id)
+        return [*(await self._call(self._stub.Preview, request, "asking for a preview of the backup")).candidates]
 
     def watch(self, job_id: str) -> AsyncIterator[JobProgress]:
         """Follow a job from where it is to its end."""

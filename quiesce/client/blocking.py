@@ -204,6 +204,7 @@ class BlockingBackups(Owner[Backups]):
         super().__init__(lambda: Backups(address, timeout_s=timeout_s, idle_s=idle_s))
 
     create = iterates(Backups.create)
+    preview = waits(Backups.preview)
     watch = iterates(Backups.watch)
     cancel = waits(Backups.cancel)
     jobs = waits(Backups.jobs)

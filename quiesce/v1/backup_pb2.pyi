@@ -157,6 +157,82 @@ class CreateBackupRequest(_message.Message):
 Global___CreateBackupRequest: _TypeAlias = CreateBackupRequest  # noqa: Y015
 
 @_typing.final
+class PreviewBackupRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATABASES_FIELD_NUMBER: _builtins.int
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    node_id: _builtins.int
+    """0: the coordinator chooses."""
+    @_builtins.property
+    def databases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        databases: _abc.Iterable[_builtins.str] | None = ...,
+        node_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["databases", b"databases", "node_id", b"node_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewBackupRequest: _TypeAlias = PreviewBackupRequest  # noqa: Y015
+
+@_typing.final
+class BackupPreview(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDATES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___BackupCandidate]:
+        """The one that would be taken comes first, those that cannot be taken last."""
+
+    def __init__(
+        self,
+        *,
+        candidates: _abc.Iterable[Global___BackupCandidate] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BackupPreview: _TypeAlias = BackupPreview  # noqa: Y015
+
+@_typing.final
+class BackupCandidate(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    ELIGIBLE_FIELD_NUMBER: _builtins.int
+    LEADS_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    node_id: _builtins.int
+    eligible: _builtins.bool
+    leads: _builtins.bool
+    """Another node would have to lead first."""
+    why: _builtins.str
+    """For people: what speaks for and against it."""
+    def __init__(
+        self,
+        *,
+        node_id: _builtins.int = ...,
+        eligible: _builtins.bool = ...,
+        leads: _builtins.bool = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["eligible", b"eligible", "leads", b"leads", "node_id", b"node_id", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BackupCandidate: _TypeAlias = BackupCandidate  # noqa: Y015
+
+@_typing.final
 class JobProgress(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -41,6 +41,11 @@ class BackupsStub:
                 request_serializer=quiesce_dot_v1_dot_backup__pb2.CreateBackupRequest.SerializeToString,
                 response_deserializer=quiesce_dot_v1_dot_backup__pb2.JobProgress.FromString,
                 _registered_method=True)
+        self.Preview = channel.unary_unary(
+                '/quiesce.v1.Backups/Preview',
+                request_serializer=quiesce_dot_v1_dot_backup__pb2.PreviewBackupRequest.SerializeToString,
+                response_deserializer=quiesce_dot_v1_dot_backup__pb2.BackupPreview.FromString,
+                _registered_method=True)
         self.Watch = channel.unary_stream(
                 '/quiesce.v1.Backups/Watch',
                 request_serializer=quiesce_dot_v1_dot_backup__pb2.WatchJobRequest.SerializeToString,
@@ -84,6 +89,13 @@ class BackupsServicer:
 
     def Create(self, request, context):
         """Starts a backup and streams its progress; the job goes on when the caller goes away.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Preview(self, request, context):
+        """Says which replica a backup would take now, and why; fails as it would.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,6 +153,11 @@ def add_BackupsServicer_to_server(servicer, server):
                     servicer.Create,
                     request_deserializer=quiesce_dot_v1_dot_backup__pb2.CreateBackupRequest.FromString,
                     response_serializer=quiesce_dot_v1_dot_backup__pb2.JobProgress.SerializeToString,
+            ),
+            'Preview': grpc.unary_unary_rpc_method_handler(
+                    servicer.Preview,
+                    request_deserializer=quiesce_dot_v1_dot_backup__pb2.PreviewBackupRequest.FromString,
+                    response_serializer=quiesce_dot_v1_dot_backup__pb2.BackupPreview.SerializeToString,
             ),
             'Watch': grpc.unary_stream_rpc_method_handler(
                     servicer.Watch,
@@ -206,6 +223,33 @@ class Backups:
             '/quiesce.v1.Backups/Create',
             quiesce_dot_v1_dot_backup__pb2.CreateBackupRequest.SerializeToString,
             quiesce_dot_v1_dot_backup__pb2.JobProgress.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Preview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quiesce.v1.Backups/Preview',
+            quiesce_dot_v1_dot_backup__pb2.PreviewBackupRequest.SerializeToString,
+            quiesce_dot_v1_dot_backup__pb2.BackupPreview.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,6 +36,8 @@ class BackupsStub:
     def __new__(cls, channel: _aio.Channel) -> BackupsAsyncStub: ...
     Create: _grpc.UnaryStreamMultiCallable[_backup_pb2.CreateBackupRequest, _backup_pb2.JobProgress]
     """Starts a backup and streams its progress; the job goes on when the caller goes away."""
+    Preview: _grpc.UnaryUnaryMultiCallable[_backup_pb2.PreviewBackupRequest, _backup_pb2.BackupPreview]
+    """Says which replica a backup would take now, and why; fails as it would."""
     Watch: _grpc.UnaryStreamMultiCallable[_backup_pb2.WatchJobRequest, _backup_pb2.JobProgress]
     """Follows a job from where it is to its end."""
     Cancel: _grpc.UnaryUnaryMultiCallable[_backup_pb2.CancelJobRequest, _backup_pb2.Job]
@@ -54,6 +56,8 @@ class BackupsAsyncStub(BackupsStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Create: _aio.UnaryStreamMultiCallable[_backup_pb2.CreateBackupRequest, _backup_pb2.JobProgress]  # type: ignore[assignment]
     """Starts a backup and streams its progress; the job goes on when the caller goes away."""
+    Preview: _aio.UnaryUnaryMultiCallable[_backup_pb2.PreviewBackupRequest, _backup_pb2.BackupPreview]  # type: ignore[assignment]
+    """Says which replica a backup would take now, and why; fails as it would."""
     Watch: _aio.UnaryStreamMultiCallable[_backup_pb2.WatchJobRequest, _backup_pb2.JobProgress]  # type: ignore[assignment]
     """Follows a job from where it is to its end."""
     Cancel: _aio.UnaryUnaryMultiCallable[_backup_pb2.CancelJobRequest, _backup_pb2.Job]  # type: ignore[assignment]
@@ -75,6 +79,14 @@ class BackupsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_backup_pb2.JobProgress], _abc.AsyncIterator[_backup_pb2.JobProgress]]:
         """Starts a backup and streams its progress; the job goes on when the caller goes away."""
+
+    @_abc_1.abstractmethod
+    def Preview(
+        self,
+        request: _backup_pb2.PreviewBackupRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_backup_pb2.BackupPreview, _abc.Awaitable[_backup_pb2.BackupPreview]]:
+        """Says which replica a backup would take now, and why; fails as it would."""
 
     @_abc_1.abstractmethod
     def Watch(

@@ -231,6 +231,7 @@ class Member(_message.Message):
     ACTIVE_FIELD_NUMBER: _builtins.int
     BACKUP_PRIORITY_FIELD_NUMBER: _builtins.int
     LEARNER_FIELD_NUMBER: _builtins.int
+    NOBACKUP_FIELD_NUMBER: _builtins.int
     node_id: _builtins.int
     address: _builtins.str
     match_index: _builtins.int
@@ -239,6 +240,8 @@ class Member(_message.Message):
     backup_priority: _builtins.int
     learner: _builtins.bool
     """Has the log and serves reads, but no vote yet."""
+    nobackup: _builtins.bool
+    """Backups do not choose it. Like backup_priority known to the node itself only."""
     def __init__(
         self,
         *,
@@ -248,10 +251,11 @@ class Member(_message.Message):
         active: _builtins.bool | None = ...,
         backup_priority: _builtins.int = ...,
         learner: _builtins.bool = ...,
+        nobackup: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_match_index", b"_match_index", "active", b"active", "match_index", b"match_index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_match_index", b"_match_index", "active", b"active", "address", b"address", "backup_priority", b"backup_priority", "learner", b"learner", "match_index", b"match_index", "node_id", b"node_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_match_index", b"_match_index", "active", b"active", "address", b"address", "backup_priority", b"backup_priority", "learner", b"learner", "match_index", b"match_index", "nobackup", b"nobackup", "node_id", b"node_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__active: _TypeAlias = _typing.Literal["active"]  # noqa: Y015
     _WhichOneofArgType__active: _TypeAlias = _typing.Literal["_active", b"_active"]  # noqa: Y015

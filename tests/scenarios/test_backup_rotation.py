@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,11 +12,20 @@ from typing import Any
 import pytest
 
 from quiesce import Client
-from quiesce.errors import BackupCancelled, InvalidRequest, NotAwaitingRestore, QuiesceError, RotationHeld, UnknownJob
+from quiesce.errors import (
+    BackupCancelled,
+    InvalidRequest,
+    NotAwaitingRestore,
+    QuiesceError,
+    RotationHeld,
+    UnknownJob,
+    UnknownNode,
+)
 from quiesce.records import create
 from quiesce.repository import open_repository
 from quiesce.v1 import backup_pb2, node_pb2
 from quiesce.v1.backup_pb2 import JobProgress
+from tests.scenarios.cli import quiesce
 from tests.scenarios.cluster import Cluster
 from tests.scenarios.daemon import until
 from tests.scenarios.people import DATABASE, Writer, contents, make_database, person
@@ -137,6 +147,30 @@ def test_the_next_backup_takes_another_replica_and_a_wanted_leader_hands_over(cl
     assert third.state == backup_pb2.JOB_STATE_SUCCEEDED
     assert third.node_id == leader
     assert any(event.step == "transfer" or "leads" in event.text for event in third.events)
+
+
+def test_a_node_that_backups_are_to_leave_alone_is_left_out_unless_it_is_asked_for(cluster: Cluster) -> None:
+    alone, other = cluster.followers()
+    daemon = cluster.nodes[alone]
+    daemon.stop()
+    daemon.arguments.append("--nobackup")
+    cluster.start()
+    leader = cluster.leader()
+    preview = ("backup", "--dry-run", "--coordinator", cluster.coordinator_address)
+    answer = quiesce(*preview, "--output", "json")
+    assert answer.code == 0, answer.error
+    found = json.loads(answer.output)
+    assert found["node_id"] == other if leader != other else found["node_id"] != alone
+    last = found["candidates"][-1]
+    assert (last["node_id"], last["eligible"]) == (alone, False)
+    assert "nobackup" in last["why"]
+    lines = quiesce(*preview, "--node", str(alone)).output.splitlines()
+    assert lines[1].split()[:2] == [str(alone), "taken"]
+    with cluster.backups() as backups:
+        jobs = len(backups.jobs())
+        assert Backup(cluster, node_id=alone).end().state == backup_pb2.JOB_STATE_SUCCEEDED
+        assert len(backups.jobs()) == jobs + 1
+    assert quiesce(*preview, "--node", "9").code == UnknownNode.exit_code
 
 
 def test_a_second_backup_is_refused_and_the_first_can_be_cancelled(cluster: Cluster, tmp_path: Path) -> None:

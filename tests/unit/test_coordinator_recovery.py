@@ -12,7 +12,7 @@ from coordinator_fakes import FakeCluster, draft, new_repository, until
 from coordinator import journal as journal_module
 from coordinator.job import Failure, JobEvent, owner_of
 from coordinator.journal import Journal, Recorder
-from coordinator.record import JobRecord, from_document, to_document
+from coordinator.record import JobRecord, failed_last, from_document, to_document
 from coordinator.recovery import recover
 from coordinator.snapshots import Snapshots
 from coordinator.threads import RepositoryThreads
@@ -36,6 +36,7 @@ def record(job_id: str = "job-1", **changes: object) -> JobRecord:
         ended_ms=0,
         failure=failure,
         failed_step="mark",
+        failed_nodes=(1, 3),
         events=(JobEvent(1_795_000_000_001, "acquire", 'a "text"'),),
     )
     return replace(found, **changes)  # type: ignore[arg-type]
@@ -44,6 +45,23 @@ def record(job_id: str = "job-1", **changes: object) -> JobRecord:
 def test_a_record_survives_its_document() -> None:
     assert from_document(decode_document(encode_document(to_document(record())))) == record()
     assert from_document(decode_document(encode_document(to_document(record(failure=None))))) == record(failure=None)
+
+
+def test_a_node_is_no_first_choice_until_a_backup_succeeds_on_it() -> None:
+    def backup(state: str, node: int, *failed: int) -> JobRecord:
+        return record(state=state, node_id=node, failed_nodes=failed)
+
+    def found(*backups: JobRecord, later_ms: int = 1) -> set[int]:
+        return set(failed_last(backups, record().started_ms + later_ms))
+
+    assert found() == set()
+    assert found(backup("failed", 2, 2), backup("succeeded", 3)) == {2}
+    # Failed on one, succeeded on another.
+    assert found(backup("succeeded", 3, 2), backup("succeeded", 2)) == {2}
+    assert found(backup("succeeded", 2), backup("failed", 2, 2, 3)) == {3}
+    # What was not the node's fault says nothing of it.
+    assert found(backup("failed", 2), backup("running", 3), backup("cancelled", 2), backup("failed", 3, 3)) == {3}
+    assert found(backup("failed", 2, 2), later_ms=25 * 3_600_000) == set()
 
 
 async def test_several_may_create_the_journal_at_once() -> None:

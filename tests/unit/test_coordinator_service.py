@@ -197,6 +197,16 @@ async def test_goes_on_with_another_replica(running: tuple[Coordinator, Backups]
     assert job.state == backup_pb2.JOB_STATE_SUCCEEDED
     assert cluster.drained == [2, 3]
     assert any("connection reset" in event.text for event in job.events)
+    # It is node 2's turn, and it failed; a preview says so, and takes nobody out.
+    preview = await client.preview()
+    assert [(one.node_id, one.eligible) for one in preview] == [(3, True), (2, True), (1, True)]
+    assert "its last backup failed" in preview[1].why
+    assert cluster.lease is None
+    assert (await collect(client.create()))[-1].job.node_id == 3
+    with pytest.raises(errors.UnknownNode):
+        await client.preview(node_id=9)
+    with pytest.raises(errors.UnknownDatabase):
+        await client.preview(databases=["atlantis"])
 
 
 async def test_waits_for_a_whole_cluster_and_then_tells_the_first_error(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from quiesce.cli.output import Output, pass_output
 from quiesce.cli.snapshot_text import details, summary_facts
 from quiesce.client import BlockingBackups
 from quiesce.errors import Unavailable
-from quiesce.v1.backup_pb2 import JobProgress
+from quiesce.v1.backup_pb2 import BackupCandidate, JobProgress
 
 
 @click.command(name="backup")
@@ -23,6 +23,7 @@ from quiesce.v1.backup_pb2 import JobProgress
 @click.option("--database", "databases", multiple=True, metavar="NAME", help="Only this one; may be given again.")
 @click.option("--lease", type=DURATION, help="How long the replica may stay out should everything die, like 60s.")
 @click.option("--rate-limit", type=SIZE, help="The most bytes read a second, like 50M.")
+@click.option("--dry-run", is_flag=True, help="Only say which replica would be taken, and why.")
 @click.option("--detach", is_flag=True, help="Do not wait for the end; see it with `quiesce jobs watch`.")
 @coordinator_option
 @pass_output
@@ -33,6 +34,7 @@ def command(
     databases: tuple[str, ...],
     lease: int | None,
     rate_limit: int | None,
+    dry_run: bool,
     detach: bool,
     coordinator: str,
 ) -> None:
@@ -42,6 +44,9 @@ def command(
     running; `quiesce jobs` shows it.
     """
     with BlockingBackups(coordinator) as backups:
+        if dry_run:
+            preview(output, backups, databases, node_id or 0)
+            return
         answers = backups.create(
             # The coordinator runs elsewhere: a relative path would mean another directory there.
             repository=str(Path(repository).expanduser().absolute()) if repository else "",
@@ -55,6 +60,18 @@ def command(
             output.result(job_facts(job), f"Backup {job.id} is running. Follow it with: quiesce jobs watch {job.id}")
             return
         follow(output, backups, answers)
+
+
+def preview(output: Output, backups: BlockingBackups, databases: Sequence[str], node_id: int) -> None:
+    """Show which replica would be taken, and why."""
+    found = backups.preview(databases=databases, node_id=node_id)
+    rows = [(one.node_id, "taken" if number == 0 else _place(one), one.why) for number, one in enumerate(found)]
+    facts = [{"node_id": one.node_id, "eligible": one.eligible, "leads": one.leads, "why": one.why} for one in found]
+    output.table([">node", "would be", "because it"], rows, {"node_id": found[0].node_id, "candidates": facts})
+
+
+def _place(candidate: BackupCandidate) -> str:
+    return "next" if candidate.eligible else "left out"
 
 
 def follow(output: Output, backups: BlockingBackups, answers: Iterator[JobProgress]) -> None:
