@@ -14,15 +14,18 @@ import structlog
 from coordinator.config import CoordinatorConfig
 from coordinator.job import Moment
 from coordinator.jobs import Identifiers, Jobs
+from coordinator.policies import PolicyStore, Scheduler
+from coordinator.policies.service import SERVICE as POLICIES_SERVICE
+from coordinator.policies.service import PoliciesService
 from coordinator.restore import NewNodes
-from coordinator.service import SERVICE, BackupsService
+from coordinator.service import SERVICE, BackupsService, locate
 from coordinator.snapshots import Snapshots
 from coordinator.threads import RepositoryThreads
 from quiesce.client import AsyncClient
 from quiesce.errors import QuiesceError
 from quiesce.rpc import Server, open_server
 from quiesce.snapshot import new_snapshot_id
-from quiesce.v1 import backup_pb2_grpc
+from quiesce.v1 import backup_pb2_grpc, policy_pb2_grpc
 
 log = structlog.get_logger()
 
@@ -83,31 +86,44 @@ async def serve(config: CoordinatorConfig) -> None:
         )
         server = open_server(config.listen)
         backup_pb2_grpc.add_BackupsServicer_to_server(service, server.grpc)
+        policies = PolicyStore(client)
+        scheduler = Scheduler(
+            jobs=jobs,
+            policies=policies,
+            clock=lambda: now().unix_ms,
+            locate=lambda name: locate(name, config.repository),
+        )
+        policy_pb2_grpc.add_PoliciesServicer_to_server(
+            PoliciesService(policies=policies, scheduler=scheduler, clock=lambda: now().unix_ms), server.grpc
+        )
         await server.set_serving("", True)
-        await server.set_serving(SERVICE, False)
-        port = await server.start([SERVICE])
+        for name in (SERVICE, POLICIES_SERVICE):
+            await server.set_serving(name, False)
+        port = await server.start([SERVICE, POLICIES_SERVICE])
         log.info("listening", address=config.listen, port=port, cluster=", ".join(config.cluster))
         ready = asyncio.create_task(jobs.make_ready())
         health = asyncio.create_task(_show_ready(jobs, server))
         members = asyncio.create_task(_keep_up(client))
+        runs = asyncio.create_task(scheduler.run())
         try:
-            await _until(stop, ready)
+            await _until(stop, ready, runs)
         finally:
             log.info("stopping")
-            for task in (ready, health, members):
+            for task in (ready, health, members, runs):
                 task.cancel()
             await jobs.stop(STOP_JOBS_S)
             await server.stop(STOP_CALLS_S)
 
 
-async def _until(stop: asyncio.Event, ready: asyncio.Task[None]) -> None:
+async def _until(stop: asyncio.Event, *works: asyncio.Task[None]) -> None:
+    """Wait to be stopped. A mistake in a work must end the daemon, not leave it deaf."""
     stopping = asyncio.create_task(stop.wait())
+    left = {stopping, *works}
     try:
-        await asyncio.wait({stopping, ready}, return_when=asyncio.FIRST_COMPLETED)
-        if ready.done():
-            # A mistake in there must end the daemon, not leave it deaf.
-            ready.result()
-        await stopping
+        while not stopping.done():
+            done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
     finally:
         stopping.cancel()
 
@@ -122,4 +138,5 @@ async def _keep_up(client: AsyncClient) -> None:
 
 async def _show_ready(jobs: Jobs, server: Server) -> None:
     await jobs.ready.wait()
-    await server.set_serving(SERVICE, True)
+    for name in (SERVICE, POLICIES_SERVICE):
+        await server.set_serving(name, True)

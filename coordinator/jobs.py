@@ -100,6 +100,8 @@ class Jobs:
         self._unrecorded: dict[str, Running] = {}
         self._why_not_ready: QuiesceError | None = None
         self.ready = asyncio.Event()
+        # Called when a job has ended.
+        self.on_ended: Callable[[], None] = lambda: None
         self._stopping = False
 
     async def make_ready(self) -> None:
@@ -119,25 +121,28 @@ class Jobs:
         log.info("ready", cluster=self._addresses)
         self.ready.set()
 
-    async def start(self, wanted: CreateBackupRequest, repository: str) -> Running:
-        """Start a backup.
+    async def start(
+        self, wanted: CreateBackupRequest, repository: str, *, job_id: str = "", policy: str = ""
+    ) -> Running:
+        """Start a backup; as the run of a policy it comes with its id.
 
         Raises:
+            DuplicateKey: there is a job of that id.
             RotationHeld: another one runs.
             Unavailable: the cluster has not been reached yet, or cannot be now.
             InvalidRequest: the lease is too short or too long.
             UnknownDatabase: one that it names is not there.
         """
-        policy = self._policy_for(wanted)
+        deadlines = self._policy_for(wanted)
         await self._wait_ready()
         self._check_free()
-        job_id = self._identifiers.job()
+        job_id = job_id or self._identifiers.job()
         self._starting = job_id
         try:
             for name in wanted.databases:
                 # Before any node leaves rotation for nothing.
                 await self._documents.database(name)
-            running = await self._prepare(job_id, wanted, repository, policy)
+            running = await self._prepare(job_id, wanted, repository, deadlines, policy)
             self._running = running
         finally:
             self._starting = ""
@@ -196,7 +201,9 @@ class Jobs:
                 job_id=record.id if record else self._starting,
             )
 
-    async def _prepare(self, job_id: str, wanted: CreateBackupRequest, repository: str, policy: Policy) -> Running:
+    async def _prepare(
+        self, job_id: str, wanted: CreateBackupRequest, repository: str, deadlines: Policy, policy: str
+    ) -> Running:
         entries = await self._journal.load()
         await self._journal.prune(entries)
         request = Request(
@@ -207,6 +214,7 @@ class Jobs:
             rate_limit=wanted.rate_limit,
             last_used=_last_used(entries),
             failed=self._failed(entries),
+            policy=policy,
         )
         feed: Feed[JobProgress] = Feed()
 
@@ -224,7 +232,7 @@ class Jobs:
 
         runner = Runner(
             request,
-            policy,
+            deadlines,
             nodes=self._nodes,
             snapshots=self._snapshots,
             clock=self._clock,
@@ -233,7 +241,7 @@ class Jobs:
             progressed=progressed,
         )
         entry = await self._journal.begin(record_of(runner.job))
-        recorder = Recorder(self._journal, entry, give_up_s=policy.lease_ms / 1000)
+        recorder = Recorder(self._journal, entry, give_up_s=deadlines.lease_ms / 1000)
         running = Running(runner, recorder, feed)
         return running
 
@@ -254,6 +262,7 @@ class Jobs:
             self._running = None
             running.feed.publish(running.progress())
             running.feed.close()
+            self.on_ended()
         # The cluster may be away for long; the end of the job is written as soon as it is back.
         await recorder.flushed()
         self._unrecorded.pop(job_id, None)

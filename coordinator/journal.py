@@ -91,25 +91,23 @@ class Journal:
 
     async def ensure(self) -> None:
         """Create the database and the class where they are missing; several may do so at once."""
-        try:
-            database = await self._documents.database(DATABASE)
-        except UnknownDatabase:
-            try:
-                database = await self._documents.create_database(DATABASE)
-            except DatabaseExists:
-                database = await self._documents.database(DATABASE)
-        if any(known.name == CLASS for known in database.classes):
-            return
-        try:
-            await self._documents.alter_schema(DATABASE, _schema())
-        except InvalidSchemaChange:
-            database = await self._documents.database(DATABASE)
-            if not any(known.name == CLASS for known in database.classes):
-                raise
+        await ensure_class(self._documents, CLASS, key="id")
 
     async def begin(self, record: JobRecord) -> Entry:
-        """Write a new job."""
-        answer = await self._documents.write(DATABASE, [records.create(to_document(record), class_name=CLASS)])
+        """Write a new job.
+
+        Raises:
+            DuplicateKey: there is one of that id.
+        """
+        create = records.create(to_document(record), class_name=CLASS)
+        try:
+            answer = await self._documents.write(DATABASE, [create])
+        except OutcomeUnknown:
+            # Nobody would see to a job that was begun and is not known here.
+            for entry in await self.load():
+                if entry.record == record:
+                    return entry
+            raise
         return Entry(RID.of(answer.written[0]), answer.written[0].version, record)
 
     async def advance(self, entry: Entry, record: JobRecord) -> None:
@@ -239,17 +237,39 @@ class Recorder:
             self._error.set_result(error)
 
 
-def _schema() -> list[SchemaChange]:
-    key = PropertyDefinition(name="id", type="STRING", mandatory=True, not_null=True)
+async def ensure_class(documents: Documents, name: str, *, key: str) -> None:
+    """Create the system database, and a class in it whose `key` is unique, where they are missing.
+
+    Several may do so at once.
+    """
+    try:
+        database = await documents.database(DATABASE)
+    except UnknownDatabase:
+        try:
+            database = await documents.create_database(DATABASE)
+        except DatabaseExists:
+            database = await documents.database(DATABASE)
+    if any(known.name == name for known in database.classes):
+        return
+    try:
+        await documents.alter_schema(DATABASE, _schema(name, key))
+    except InvalidSchemaChange:
+        database = await documents.database(DATABASE)
+        if not any(known.name == name for known in database.classes):
+            raise
+
+
+def _schema(name: str, key: str) -> list[SchemaChange]:
+    definition = PropertyDefinition(name=key, type="STRING", mandatory=True, not_null=True)
     unique = IndexDefinition(
-        name=f"{CLASS}.id",
+        name=f"{name}.{key}",
         type="UNIQUE",
-        class_name=CLASS,
-        fields=[IndexField(name="id", key_type="STRING", by=IndexField.BY_VALUE)],
+        class_name=name,
+        fields=[IndexField(name=key, key_type="STRING", by=IndexField.BY_VALUE)],
         maintained=True,
     )
     return [
-        SchemaChange(create_class=ClassDefinition(name=CLASS)),
-        SchemaChange(create_property=CreateProperty(class_name=CLASS, property=key)),
+        SchemaChange(create_class=ClassDefinition(name=name)),
+        SchemaChange(create_property=CreateProperty(class_name=name, property=definition)),
         SchemaChange(create_index=unique),
     ]

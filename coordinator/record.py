@@ -39,6 +39,8 @@ class JobRecord:
     # Nodes on which it has failed, also where it then succeeded on another.
     failed_nodes: tuple[int, ...]
     events: tuple[JobEvent, ...]
+    # Whose run it is; empty: somebody asked for it.
+    policy: str = ""
 
     @property
     def running(self) -> bool:
@@ -90,6 +92,7 @@ def record_of(job: Backup) -> JobRecord:
         failed_step=job.failed_at,
         failed_nodes=_failed_nodes(job),
         events=job.events,
+        policy=job.request.policy,
     )
 
 
@@ -130,6 +133,7 @@ def to_document(record: JobRecord) -> dict[str, Any]:
         "ended_ms": record.ended_ms,
         "failed_step": record.failed_step,
         "failed_nodes": list(record.failed_nodes),
+        "policy": record.policy,
         "error_reason": failure.reason if failure else "",
         "error_message": failure.message if failure else "",
         "error_fields": dict(failure.fields) if failure else {},
@@ -160,6 +164,7 @@ def from_document(document: Mapping[str, Any]) -> JobRecord:
         failed_step=str(document.get("failed_step", "")),
         failed_nodes=tuple(int(node) for node in document.get("failed_nodes") or ()),
         events=events,
+        policy=str(document.get("policy", "")),
     )
 
 
@@ -179,4 +184,5 @@ def to_message(record: JobRecord) -> backup_pb2.Job:
         error_message=error.message() if error else "",
         events=[backup_pb2.JobEvent(at_ms=e.at_ms, step=e.step, text=e.text) for e in record.events],
         repository=record.repository,
+        policy=record.policy,
     )

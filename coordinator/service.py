@@ -175,10 +175,19 @@ class BackupsService(backup_pb2_grpc.BackupsServicer):
                     yield progress
 
     def _location(self, repository: str) -> str:
-        location = repository or self._repository
-        if not location:
-            raise InvalidRequest(detail="no repository is named, and the coordinator has no default one")
-        return str(repository_path(location))
+        return locate(repository, self._repository)
+
+
+def locate(repository: str, default: str) -> str:
+    """Return where a repository lies.
+
+    Raises:
+        InvalidRequest: none is named and there is no default one, or the path means nothing to the nodes.
+    """
+    location = repository or default
+    if not location:
+        raise InvalidRequest(detail="no repository is named, and the coordinator has no default one")
+    return str(repository_path(location))
 
 
 class _NobodyWaits(Exception):

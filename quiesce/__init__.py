@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from quiesce.client import AsyncClient, Backups, BlockingBackups, Client
+    from quiesce.client import AsyncClient, Backups, BlockingBackups, BlockingPolicies, Client, Policies
     from quiesce.errors import QuiesceError
     from quiesce.records import RID, Document, Record
 
@@ -19,8 +19,10 @@ __all__ = [
     "AsyncClient",
     "Backups",
     "BlockingBackups",
+    "BlockingPolicies",
     "Client",
     "Document",
+    "Policies",
     "QuiesceError",
     "Record",
     "__version__",
@@ -31,8 +33,10 @@ _HOMES = {
     "AsyncClient": "quiesce.client",
     "Backups": "quiesce.client",
     "BlockingBackups": "quiesce.client",
+    "BlockingPolicies": "quiesce.client",
     "Client": "quiesce.client",
     "Document": "quiesce.records",
+    "Policies": "quiesce.client",
     "QuiesceError": "quiesce.errors",
     "RID": "quiesce.records",
     "Record": "quiesce.records",

@@ -623,6 +623,23 @@ class LogRolledBack(QuiesceError):
     status = Status.DATA_LOSS
 
 
+# --- policies of the coordinator
+
+
+class UnknownPolicy(QuiesceError):
+    """There is no policy `{policy}`. `quiesce policies` lists those that there are."""
+
+    exit_code = 90
+    status = Status.NOT_FOUND
+
+
+class PolicyExists(QuiesceError):
+    """There is a policy `{policy}` already. Delete it first, or choose another name."""
+
+    exit_code = 91
+    status = Status.ALREADY_EXISTS
+
+
 def all_errors() -> list[type[QuiesceError]]:
     """Return every error class, by exit code."""
 

@@ -89,6 +89,8 @@ class Request:
     last_used: int = 0
     # Nodes on which the last backup that tried them failed.
     failed: frozenset[int] = frozenset()
+    # Whose run it is; empty: somebody asked for it.
+    policy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ def job_facts(job: Job) -> dict[str, Any]:
         "epoch": job.epoch,
         "snapshot_id": job.snapshot_id,
         "repository": job.repository,
+        "policy": job.policy,
         "started_ms": job.started_ms,
         "ended_ms": job.ended_ms,
         "events": [{"at_ms": event.at_ms, "step": event.step, "text": event.text} for event in job.events],

@@ -22,6 +22,7 @@ _COMMANDS = {
     "backup": ("backup", "Take a snapshot of one replica while the others serve."),
     "snapshots": ("snapshots", "List, show and verify snapshots."),
     "jobs": ("jobs", "List, watch and cancel backups."),
+    "policies": ("policies", "Backups on a schedule."),
     "import": ("import_", "Import a database from OrientDB's export format."),
     "export": ("export", "Export a database in OrientDB's export format."),
     "version": ("version", "Show the version."),

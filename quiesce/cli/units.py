@@ -38,6 +38,15 @@ def seconds_text(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def milliseconds_text(value: int) -> str:
+    """Return a duration as `milliseconds` reads it: `1h30m`, `500ms`."""
+    text = ""
+    for name, size in sorted(_MS.items(), key=lambda item: -item[1]):
+        text += f"{value // size}{name}" if value >= size else ""
+        value %= size
+    return text or "0ms"
+
+
 def amount(value: float, unit: str = "", *, binary: bool = False) -> str:
     """Return `12,345 records`, or with `binary` `4.5 MiB`."""
     if binary:

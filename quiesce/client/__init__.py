@@ -3,8 +3,9 @@
 from quiesce.client.admin import Admin
 from quiesce.client.answers import Found, Lookup, Matches
 from quiesce.client.backups import Backups
-from quiesce.client.blocking import BlockingAdmin, BlockingBackups, Client
+from quiesce.client.blocking import BlockingAdmin, BlockingBackups, BlockingPolicies, Client
 from quiesce.client.client import AsyncClient
+from quiesce.client.policies import Policies
 
 __all__ = [
     "Admin",
@@ -12,8 +13,10 @@ __all__ = [
     "Backups",
     "BlockingAdmin",
     "BlockingBackups",
+    "BlockingPolicies",
     "Client",
     "Found",
     "Lookup",
     "Matches",
+    "Policies",
 ]

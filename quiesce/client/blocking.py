@@ -12,6 +12,7 @@ from quiesce.client.admin import Admin
 from quiesce.client.backups import Backups
 from quiesce.client.calls import ATTEMPT_TIMEOUT_S
 from quiesce.client.client import AsyncClient
+from quiesce.client.policies import Policies
 
 
 class _Closes(Protocol):
@@ -212,6 +213,23 @@ class BlockingBackups(Owner[Backups]):
     show = waits(Backups.show)
     verify = iterates(Backups.verify)
     restore = iterates(Backups.restore)
+
+
+class BlockingPolicies(Owner[Policies]):
+    """The blocking client of a coordinator's policies. See Policies."""
+
+    def __init__(self, address: str, *, timeout_s: float = 10.0) -> None:
+        """Make a client; see Policies."""
+        super().__init__(lambda: Policies(address, timeout_s=timeout_s))
+
+    create = waits(Policies.create)
+    list = waits(Policies.list)
+    show = waits(Policies.show)
+    pause = waits(Policies.pause)
+    resume = waits(Policies.resume)
+    run = waits(Policies.run)
+    delete = waits(Policies.delete)
+    next = waits(Policies.next)
 
 
 async def _made(make: Callable[[], Result]) -> Result:

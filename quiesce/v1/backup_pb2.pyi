@@ -57,6 +57,7 @@ class Job(_message.Message):
     ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
     REPOSITORY_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     state: Global___JobState.ValueType
     step: _builtins.str
@@ -70,6 +71,8 @@ class Job(_message.Message):
     """With FAILED: the error's reason and message."""
     error_message: _builtins.str
     repository: _builtins.str
+    policy: _builtins.str
+    """Whose run it is; empty: somebody asked for it."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobEvent]: ...
     def __init__(
@@ -87,10 +90,11 @@ class Job(_message.Message):
         error_message: _builtins.str = ...,
         events: _abc.Iterable[Global___JobEvent] | None = ...,
         repository: _builtins.str = ...,
+        policy: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended_ms", b"ended_ms", "epoch", b"epoch", "error_message", b"error_message", "error_reason", b"error_reason", "events", b"events", "id", b"id", "node_id", b"node_id", "repository", b"repository", "snapshot_id", b"snapshot_id", "started_ms", b"started_ms", "state", b"state", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended_ms", b"ended_ms", "epoch", b"epoch", "error_message", b"error_message", "error_reason", b"error_reason", "events", b"events", "id", b"id", "node_id", b"node_id", "policy", b"policy", "repository", b"repository", "snapshot_id", b"snapshot_id", "started_ms", b"started_ms", "state", b"state", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
@@ -83,6 +84,9 @@ class FakeCluster:
         self.worker_stopped = 0
         self.databases: dict[str, Database] = {}
         self.documents: dict[RID, Record] = {}
+        self.positions = 0
+        # By class: the field whose values are unique.
+        self.unique: dict[str, str] = {}
 
     def _called(self, name: str) -> None:
         self.calls.append(name)
@@ -226,9 +230,13 @@ class FakeCluster:
     async def alter_schema(self, name: str, changes: Sequence[SchemaChange]) -> Database:
         self._called("alter_schema")
         database = self.databases[name]
-        if database.classes:
-            raise errors.InvalidSchemaChange(database=name, detail="the class exists")
-        database.classes.append(ClassDefinition(name="Job"))
+        for change in changes:
+            if change.HasField("create_class"):
+                if any(known.name == change.create_class.name for known in database.classes):
+                    raise errors.InvalidSchemaChange(database=name, detail="the class exists")
+                database.classes.append(ClassDefinition(name=change.create_class.name))
+            elif change.HasField("create_index"):
+                self.unique[change.create_index.class_name] = change.create_index.fields[0].name
         return database
 
     async def write(
@@ -244,13 +252,15 @@ class FakeCluster:
     def _write(self, operation: record_pb2.Operation) -> record_pb2.Record:
         match operation.WhichOneof("operation"):
             case "create":
-                rid, version, body = RID(9, len(self.documents)), 1, operation.create.body
+                self._check_unique(operation.create)
+                rid, version, body = RID(9, self.positions), 1, operation.create.body
+                self.positions += 1
             case "update":
                 rid, body = RID(operation.update.cluster, operation.update.position), operation.update.body
-                version = self._expect(rid, operation.update.expected_version) + 1
+                version = self._expect(rid, operation.update) + 1
             case _:
                 rid = RID(operation.delete.cluster, operation.delete.position)
-                version, body = self._expect(rid, operation.delete.expected_version), b""
+                version, body = self._expect(rid, operation.delete), b""
         message = record_pb2.Record(
             cluster=rid.cluster, position=rid.position, version=version, kind=record_pb2.RECORD_KIND_DOCUMENT, body=body
         )
@@ -260,11 +270,22 @@ class FakeCluster:
             del self.documents[rid]
         return message
 
-    def _expect(self, rid: RID, version: int) -> int:
+    def _check_unique(self, create: record_pb2.Create) -> None:
+        key = self.unique.get(create.class_name)
+        if key is None:
+            return
+        value = json.loads(create.body)[key]
+        for rid, record in self.documents.items():
+            known = record.document()
+            if known.get("@class") == create.class_name and known.get(key) == value:
+                raise errors.DuplicateKey(index=f"{create.class_name}.{key}", key=value, rid=rid, other=rid)
+
+    def _expect(self, rid: RID, change: record_pb2.Update | record_pb2.Delete) -> int:
         if rid not in self.documents:
             raise errors.UnknownRecord(rid=rid)
-        if self.documents[rid].version != version:
-            raise errors.StaleVersion(rid=rid, actual=self.documents[rid].version, expected=version)
+        version = self.documents[rid].version
+        if change.HasField("expected_version") and version != change.expected_version:
+            raise errors.StaleVersion(rid=rid, actual=version, expected=change.expected_version)
         return version
 
     async def get(
@@ -280,6 +301,7 @@ class FakeCluster:
                 cluster=rid.cluster, position=rid.position, version=r.version, kind=int(r.kind), body=r.body
             )
             for rid, r in self.documents.items()
+            if class_name is None or r.document().get("@class") == class_name
         ]
         yield record_pb2.ScanResponse(index=1, records=found)
 

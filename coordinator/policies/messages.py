@@ -1,0 +1,74 @@
+"""A policy as it travels."""
+
+from __future__ import annotations
+
+from coordinator.policies.model import BackupPolicy, Spec
+from coordinator.schedule import Missed, Overlap
+from quiesce.v1 import policy_pb2
+
+_OVERLAP = {
+    Overlap.SKIP: policy_pb2.OVERLAP_SKIP,
+    Overlap.WAIT: policy_pb2.OVERLAP_WAIT,
+    Overlap.CANCEL: policy_pb2.OVERLAP_CANCEL,
+}
+_MISSED = {Missed.RUN_ONCE: policy_pb2.MISSED_RUN_ONCE, Missed.SKIP: policy_pb2.MISSED_SKIP}
+
+
+def spec_of(message: policy_pb2.PolicySpec) -> Spec:
+    """Return what was asked for, with defaults for what was not said.
+
+    Raises:
+        InvalidRequest: a value makes no sense.
+    """
+    schedule, usual = message.schedule, Spec("usual", every_ms=3_600_000)
+    return Spec(
+        name=message.name,
+        cron=schedule.cron,
+        zone=schedule.zone or usual.zone,
+        every_ms=schedule.every_ms,
+        jitter_ms=schedule.jitter_ms,
+        overlap=next((ours for ours, theirs in _OVERLAP.items() if theirs == schedule.overlap), usual.overlap),
+        missed=next((ours for ours, theirs in _MISSED.items() if theirs == schedule.missed), usual.missed),
+        retries=schedule.retries if schedule.HasField("retries") else usual.retries,
+        retry_pause_ms=schedule.retry_pause_ms or usual.retry_pause_ms,
+        databases=tuple(message.databases),
+        repository=message.repository,
+        rate_limit=message.rate_limit,
+        lease_ms=message.lease_ms,
+    )
+
+
+def policy_message(policy: BackupPolicy, now_ms: int) -> policy_pb2.Policy:
+    """Return a policy as somebody sees it who asks at `now_ms`."""
+    spec = policy.spec
+    schedule = policy_pb2.Schedule(
+        zone=spec.zone,
+        jitter_ms=spec.jitter_ms,
+        overlap=_OVERLAP[spec.overlap],
+        missed=_MISSED[spec.missed],
+        retries=spec.retries,
+        retry_pause_ms=spec.retry_pause_ms,
+    )
+    if spec.cron:
+        schedule.cron = spec.cron
+    else:
+        schedule.every_ms = spec.every_ms
+    return policy_pb2.Policy(
+        spec=policy_pb2.PolicySpec(
+            name=spec.name,
+            schedule=schedule,
+            databases=spec.databases,
+            repository=spec.repository,
+            rate_limit=spec.rate_limit,
+            lease_ms=spec.lease_ms,
+        ),
+        paused=policy.table.paused,
+        running=policy.table.running,
+        job_id=policy.job_id,
+        next_ms=policy.next_ms(now_ms),
+        last_success_ms=policy.last_success_ms,
+        failures=policy.table.failures,
+        alarm=policy.alarm,
+        last_error=policy.last_error,
+        events=[policy_pb2.PolicyEvent(at_ms=event.at_ms, text=event.text) for event in policy.events],
+    )

@@ -1,0 +1,143 @@
+"""A policy: when to back up what, and how that has been going. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from coordinator.schedule import (
+    Alarm,
+    CancelRunning,
+    Cron,
+    Decision,
+    Every,
+    Missed,
+    Overlap,
+    Plan,
+    Retry,
+    Skip,
+    Start,
+    Timetable,
+)
+from quiesce.errors import InvalidRequest
+
+EVENT_LIMIT = 50
+DAY_MS = 24 * 3_600_000
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_MOST_RETRIES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What somebody asked for. Either `cron` or `every_ms` is set.
+
+    Raises:
+        InvalidRequest: a value makes no sense; it is named.
+    """
+
+    name: str
+    cron: str = ""
+    zone: str = "UTC"
+    every_ms: int = 0
+    jitter_ms: int = 0
+    overlap: Overlap = Overlap.SKIP
+    missed: Missed = Missed.RUN_ONCE
+    retries: int = 3
+    retry_pause_ms: int = 60_000
+    databases: tuple[str, ...] = ()
+    # Empty: the coordinator's own.
+    repository: str = ""
+    rate_limit: int = 0
+    lease_ms: int = 0
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            detail = f"`{self.name}` is not a policy's name: 1 to 64 letters, digits, `_` and `-`"
+            raise InvalidRequest(detail=detail)
+        if bool(self.cron) == bool(self.every_ms):
+            raise InvalidRequest(detail="a policy needs a cron expression or an interval, one of the two")
+        if self.retries > _MOST_RETRIES:
+            raise InvalidRequest(detail=f"{self.retries} retries are more than {_MOST_RETRIES}")
+        if not 1_000 <= self.retry_pause_ms <= DAY_MS:
+            raise InvalidRequest(detail=f"a pause of {self.retry_pause_ms} ms is not between 1 s and a day")
+        if self.jitter_ms > DAY_MS:
+            raise InvalidRequest(detail=f"a jitter of {self.jitter_ms} ms is longer than a day")
+        # Says what is wrong with the expression, the zone or the interval.
+        self.plan()
+
+    def plan(self) -> Plan:
+        """Return when its runs are due."""
+        return Plan(
+            name=self.name,
+            timing=Cron(self.cron, self.zone) if self.cron else Every(self.every_ms),
+            jitter_ms=self.jitter_ms,
+            overlap=self.overlap,
+            missed=self.missed,
+            retry=Retry(attempts=self.retries, first_ms=self.retry_pause_ms),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyEvent:
+    """A line of a policy's history."""
+
+    at_ms: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class BackupPolicy:
+    """A policy as it is kept: its timetable, and the job of its last run."""
+
+    spec: Spec
+    table: Timetable
+    job_id: str = ""
+    last_success_ms: int = 0
+    last_error: str = ""
+    events: tuple[PolicyEvent, ...] = field(default=())
+
+    @property
+    def alarm(self) -> bool:
+        """Whether all attempts have failed, and none has succeeded since."""
+        return self.table.failures > self.spec.retries
+
+    def next_ms(self, now_ms: int) -> int:
+        """Return when the next run is due, 0 where none is."""
+        if self.table.paused:
+            return 0
+        return self.spec.plan().after(max(now_ms, self.table.decided_ms))
+
+    def noted(self, now_ms: int, text: str) -> BackupPolicy:
+        """Return it with a further line in its history, unless it is the last one already."""
+        if self.events and self.events[-1].text == text:
+            return self
+        return replace(self, events=(*self.events, PolicyEvent(now_ms, text))[-EVENT_LIMIT:])
+
+    def decided(self, table: Timetable, decisions: list[Decision], now_ms: int) -> BackupPolicy:
+        """Return it with what was decided; the job of a run that starts is named, and does not exist yet."""
+        policy = replace(self, table=table)
+        for decision in decisions:
+            match decision:
+                case Start(moment_ms, attempt):
+                    policy = replace(policy, job_id=job_name(self.spec.name, moment_ms, attempt))
+                    text = f"the run of {_time(moment_ms)} starts" + (f", attempt {attempt + 1}" if attempt else "")
+                case Skip(first_ms, last_ms, why):
+                    span = _time(first_ms) if first_ms == last_ms else f"{_time(first_ms)} to {_time(last_ms)}"
+                    text = f"no run for {span}: {why}"
+                case CancelRunning(why):
+                    text = f"the run under way is cancelled: {why}"
+                case Alarm(moment_ms, failures):
+                    text = f"ALARM: {failures} runs in a row have failed, the last one that of {_time(moment_ms)}"
+            policy = policy.noted(now_ms, text)
+        return policy
+
+
+def job_name(policy: str, moment_ms: int, attempt: int) -> str:
+    """Return the id of a run's job: whoever takes over finds it by that, and nobody starts it twice."""
+    at = datetime.fromtimestamp(moment_ms / 1000, UTC)
+    return f"{policy}-{at:%Y%m%dT%H%M%S}.{moment_ms % 1000:03}Z-{attempt}"
+
+
+def _time(unix_ms: int) -> str:
+    return f"{datetime.fromtimestamp(unix_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,180 @@
+"""Starts the runs of policies when they are due, and sees what becomes of them.
+
+A decision is in the cluster before it is acted upon, and the job of a run is named by it. So whoever comes after a
+crash, or beside this coordinator, finds the job, or starts it because it is not there; the cluster lets no second one
+of that name begin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+
+from coordinator.jobs import Jobs
+from coordinator.policies.model import BackupPolicy
+from coordinator.policies.store import Entry, PolicyStore
+from coordinator.record import JobRecord
+from coordinator.schedule import Alarm, CancelRunning, Decision, Timetable
+from quiesce.errors import DuplicateKey, QuiesceError, RotationHeld, StaleVersion, UnknownJob, UnknownRecord
+from quiesce.v1.backup_pb2 import CreateBackupRequest
+
+log = structlog.get_logger("scheduler")
+# Somebody else may have changed a policy; and a clock may have been set.
+LOOK_AT_LEAST_S = 30.0
+# A run that cannot begin yet, or a cluster that does not answer.
+AGAIN_S = 5.0
+
+
+class Scheduler:
+    """See the module. `clock` gives Unix milliseconds, `locate` the repository's place for the name in a request."""
+
+    def __init__(
+        self, *, jobs: Jobs, policies: PolicyStore, clock: Callable[[], int], locate: Callable[[str], str]
+    ) -> None:
+        self._jobs = jobs
+        self._policies = policies
+        self._clock = clock
+        self._locate = locate
+        self._awake = asyncio.Event()
+        self._cancelling: set[asyncio.Task[None]] = set()
+        jobs.on_ended = self.wake
+
+    def wake(self) -> None:
+        """Look again at once: a job has ended, or a policy was changed."""
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Run as long as the coordinator does."""
+        await self._jobs.ready.wait()
+        while True:
+            self._awake.clear()
+            try:
+                wait_s = await self.look()
+            except QuiesceError as error:
+                log.warning("policies cannot be looked at", error=error.message())
+                wait_s = AGAIN_S
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._awake.wait()
+
+    async def look(self) -> float:
+        """See to every policy once; return after how many seconds to look again.
+
+        Raises:
+            QuiesceError: the cluster cannot be asked.
+        """
+        wait_s = LOOK_AT_LEAST_S
+        for entry in await self._policies.load():
+            with contextlib.suppress(StaleVersion, UnknownRecord):
+                # Otherwise another coordinator was faster, or it is deleted.
+                wait_s = min(wait_s, await self._see_to(entry))
+        return max(0.0, wait_s)
+
+    async def run_now(self, name: str) -> BackupPolicy:
+        """Start a run that somebody asked for, or have it wait for the one under way.
+
+        Raises:
+            UnknownPolicy: there is none of that name.
+        """
+        now_ms = self._clock()
+
+        def change(policy: BackupPolicy) -> BackupPolicy:
+            return policy.decided(*policy.table.run_now(now_ms), now_ms)
+
+        entry = await self._policies.change(name, change)
+        self.wake()
+        return entry.policy
+
+    async def _see_to(self, entry: Entry) -> float:
+        wait_s = LOOK_AT_LEAST_S
+        if entry.policy.table.running:
+            wait_s = await self._follow(entry)
+        now_ms = self._clock()
+        plan = entry.policy.spec.plan()
+        table, decisions = entry.policy.table.tick(plan, now_ms)
+        if table != entry.policy.table:
+            wait_s = min(wait_s, await self._decide(entry, table, decisions))
+        wake_ms = entry.policy.table.wake_at(plan)
+        return wait_s if wake_ms is None else min(wait_s, (wake_ms - self._clock()) / 1000)
+
+    async def _decide(self, entry: Entry, table: Timetable, decisions: list[Decision], error: str = "") -> float:
+        now_ms, before = self._clock(), entry.policy.job_id
+        policy = entry.policy
+        if error:
+            policy = replace(policy, last_error=error).noted(now_ms, f"the run failed: {error}")
+        await self._policies.advance(entry, policy.decided(table, decisions, now_ms))
+        wait_s = LOOK_AT_LEAST_S
+        for decision in decisions:
+            log.info("decided", policy=policy.spec.name, what=str(decision))
+            if isinstance(decision, CancelRunning):
+                self._cancel(before, decision.why)
+            elif isinstance(decision, Alarm):
+                log.error("a policy's runs fail", policy=policy.spec.name, failures=decision.failures, error=error)
+        # A run that waits, and one that was just begun, belong to the same state.
+        if entry.policy.table.running and entry.policy.job_id != before:
+            wait_s = await self._start(entry)
+        return wait_s
+
+    async def _follow(self, entry: Entry) -> float:
+        """See how the run under way is getting on; start it where it is not there."""
+        try:
+            job = await self._jobs.find(entry.policy.job_id)
+        except UnknownJob:
+            return await self._start(entry)
+        return LOOK_AT_LEAST_S if job.running else await self._ended(entry, job)
+
+    async def _ended(self, entry: Entry, job: JobRecord) -> float:
+        error = job.error()
+        succeeded, failed = job.state == "succeeded", job.state == "failed"
+        table, decisions = entry.policy.table.ended(
+            entry.policy.spec.plan(), self._clock(), succeeded=succeeded, failed=failed
+        )
+        if succeeded:
+            done = replace(entry.policy, last_success_ms=job.ended_ms, last_error="")
+            entry.policy = done.noted(self._clock(), f"snapshot {job.snapshot_id} is there")
+        elif not failed:
+            entry.policy = entry.policy.noted(self._clock(), f"the run was {job.state}")
+        return await self._decide(entry, table, decisions, error=error.message() if failed and error else "")
+
+    async def _start(self, entry: Entry) -> float:
+        spec = entry.policy.spec
+        request = CreateBackupRequest(
+            repository=spec.repository, databases=spec.databases, rate_limit=spec.rate_limit, lease_ms=spec.lease_ms
+        )
+        try:
+            await self._jobs.start(request, self._locate(spec.repository), job_id=entry.policy.job_id, policy=spec.name)
+        except DuplicateKey:
+            # Another coordinator has begun it.
+            return AGAIN_S
+        except QuiesceError as error:
+            if isinstance(error, RotationHeld) or error.retryable:
+                # Who holds it, and not at which step: the same is said once.
+                why = (
+                    f"for {error.fields['owner']}"
+                    if isinstance(error, RotationHeld)
+                    else f"to begin: {error.message()}"
+                )
+                await self._note(entry, f"the run waits {why}")
+                return AGAIN_S
+            table, decisions = entry.policy.table.ended(spec.plan(), self._clock(), failed=True)
+            return await self._decide(entry, table, decisions, error=error.message())
+        return LOOK_AT_LEAST_S
+
+    async def _note(self, entry: Entry, text: str) -> None:
+        policy = entry.policy.noted(self._clock(), text)
+        if policy is not entry.policy:
+            await self._policies.advance(entry, policy)
+
+    def _cancel(self, job_id: str, why: str) -> None:
+        # A cancelled job ends when its lease is given back: other policies do not wait for that.
+        async def cancel() -> None:
+            with contextlib.suppress(QuiesceError):
+                await self._jobs.cancel(job_id, why)
+
+        task = asyncio.create_task(cancel())
+        self._cancelling.add(task)
+        task.add_done_callback(self._cancelling.discard)

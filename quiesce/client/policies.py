@@ -1,0 +1,85 @@
+"""The coordinator's service: backups on a schedule."""
+
+from __future__ import annotations
+
+import builtins
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from quiesce.client import direct
+from quiesce.client.addresses import split_addresses
+from quiesce.rpc import open_channel
+from quiesce.v1 import policy_pb2, policy_pb2_grpc
+from quiesce.v1.policy_pb2 import ComingRun, Policy, PolicySpec
+
+if TYPE_CHECKING:
+    from grpc.aio import UnaryUnaryMultiCallable
+
+    from quiesce.v1.policy_pb2_grpc import PoliciesAsyncStub
+
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
+
+
+class Policies:
+    """A client of a coordinator for its policies. Every method raises UnknownPolicy for a name that is not there."""
+
+    def __init__(self, address: str, *, timeout_s: float = 10.0) -> None:
+        """Make a client of the coordinator at `host:port`; it connects when it is first used."""
+        (self._address,) = split_addresses([address])
+        self._timeout_s = timeout_s
+        self._channel = open_channel(self._address)
+        self._stub: PoliciesAsyncStub = policy_pb2_grpc.PoliciesStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Cut the connection."""
+        await self._channel.close()
+
+    async def create(self, spec: PolicySpec) -> Policy:
+        """Keep a new policy.
+
+        Raises:
+            PolicyExists: there is one of that name.
+            InvalidRequest: a value makes no sense.
+        """
+        return await self._call(self._stub.Create, policy_pb2.CreatePolicyRequest(spec=spec), "creating the policy")
+
+    async def list(self) -> builtins.list[Policy]:
+        """Return all policies by name, without their histories."""
+        return [*(await self._call(self._stub.List, policy_pb2.ListPoliciesRequest(), "listing policies")).policies]
+
+    async def show(self, name: str) -> Policy:
+        """Return one policy."""
+        return await self._call(self._stub.Show, policy_pb2.ShowPolicyRequest(name=name), "showing the policy")
+
+    async def pause(self, name: str) -> Policy:
+        """Start no further runs."""
+        return await self._call(self._stub.Pause, policy_pb2.PausePolicyRequest(name=name), "pausing the policy")
+
+    async def resume(self, name: str) -> Policy:
+        """Start runs again."""
+        return await self._call(self._stub.Resume, policy_pb2.ResumePolicyRequest(name=name), "resuming the policy")
+
+    async def run(self, name: str) -> Policy:
+        """Start a run now, or after the one under way."""
+        return await self._call(self._stub.Run, policy_pb2.RunPolicyRequest(name=name), "running the policy")
+
+    async def delete(self, name: str) -> None:
+        """Forget a policy; its snapshots stay."""
+        await self._call(self._stub.Delete, policy_pb2.DeletePolicyRequest(name=name), "deleting the policy")
+
+    async def next(self, name: str = "", *, count: int = 10) -> builtins.list[ComingRun]:
+        """Return when the next runs are due, the soonest first."""
+        request = policy_pb2.NextRunsRequest(name=name, count=count)
+        return [*(await self._call(self._stub.Next, request, "asking for the next runs")).runs]
+
+    async def _call(self, method: UnaryUnaryMultiCallable[Request, Answer], request: Request, operation: str) -> Answer:
+        return await direct.call(method, request, address=self._address, operation=operation, timeout_s=self._timeout_s)
