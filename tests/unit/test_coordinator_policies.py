@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from coordinator_fakes import POLICY, FakeCluster, identifiers, new_repository, until
@@ -345,6 +346,41 @@ async def test_of_two_coordinators_one_starts_each_run(cluster: FakeCluster, tmp
                 coordinator.at(START + hour * HOUR)
             await jobs_are(one, hour)
         assert await jobs_of(one, "failed") == []
+
+
+async def test_a_coordinator_that_is_slow_to_start_a_run_finds_it_begun_by_another(
+    cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = new_repository(tmp_path)
+    slow, other = Coordinator(cluster, repository), Coordinator(cluster, repository)
+    start, go_on, came = slow.jobs.start, asyncio.Event(), asyncio.Event()
+
+    async def late(*args: Any, **more: Any) -> object:
+        await go_on.wait()
+        try:
+            return await start(*args, **more)
+        finally:
+            came.set()
+
+    monkeypatch.setattr(slow.jobs, "start", late)
+    cluster.worker_may_end.clear()
+    async with serving(slow) as client, serving(other):
+        await client.create(every(retries=0))
+        slow.at(START + HOUR)
+
+        async def decided() -> bool:
+            return (await client.show("hourly")).running
+
+        await eventually(decided)
+        other.at(START + HOUR)
+        await until(lambda: cluster.drained)
+        go_on.set()
+        await came.wait()
+        cluster.worker_may_end.set()
+        await jobs_are(other, 1)
+        policy = await client.show("hourly")
+        assert (policy.failures, policy.last_error) == (0, "")
+        assert not any("failed" in event.text for event in policy.events)
 
 
 async def test_a_policy_survives_its_document_and_its_message() -> None:
