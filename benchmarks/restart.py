@@ -27,6 +27,7 @@ from nodes.consensus import Consensus, ConsensusOptions, Disk, initialise_log
 from nodes.data_directory import DataDirectory
 from nodes.identity import Identity, write_identity
 from nodes.statemachine import ReplicatedState
+from nodes.store.current import directory_in_use
 from quiesce import Client
 from quiesce.errors import QuiesceError
 from quiesce.v1 import database_pb2, node_pb2, peer_pb2, record_pb2
@@ -122,7 +123,8 @@ async def fill(directory: Path, address: str, *, entries: int, small: bool, powe
         await consensus.stop()
         last = consensus.status().last_index
     if power_loss:
-        current = directory / "store" / (directory / "store" / "CURRENT").read_text().strip()
+        current = directory_in_use(directory / "store")
+        assert current is not None
         shutil.rmtree(current)
         (directory / _SYNCED).rename(current)
     return _Written(last, time.perf_counter() - started, most)
