@@ -36,6 +36,16 @@ class Proposals:
         self._refusal = refusal
         self._spend = spend
 
+    def check_takes(self, *kinds: str) -> None:
+        """Check that commands of these kinds, named as in `Command`, would be taken now.
+
+        Raises:
+            NotLeader, NoLeader, Overloaded, DiskFull: they would not.
+        """
+        self._consensus.check_takes()
+        if not _GROWING.isdisjoint(kinds) and (refusal := self._refusal()) is not None:
+            raise refusal
+
     async def propose(self, *, timeout_s: float, **command: Any) -> peer_pb2.Outcome:
         """Propose one command, named as in `Command`, and return what it came to.
 
@@ -44,10 +54,10 @@ class Proposals:
             DeadlineExceeded, OutcomeUnknown: it may have happened.
             QuiesceError: the state refused it, with its reason.
         """
+        # A large command is copied into the message: not for nothing.
+        self.check_takes(*command)
         proposed = peer_pb2.Command(time_ms=self._clock.now_ms(), **command)
-        if self._consensus.leads and not _GROWING.isdisjoint(command):
-            if (refusal := self._refusal()) is not None:
-                raise refusal
+        if not _GROWING.isdisjoint(command):
             self._spend(proposed.ByteSize())
         outcome = await self._consensus.propose(proposed, timeout_s=timeout_s)
         if outcome.HasField("failure"):

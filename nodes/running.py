@@ -153,8 +153,14 @@ class RunningNode:
             watermark=watermark,
         )
 
+        def admit_write(context: grpc.aio.ServicerContext[Any, Any]) -> None:
+            # A batch may be large: it is not read by a node that would not take it.
+            self._calls.check_cluster(context)
+            proposals.check_takes("write")
+
         def intake(most_calls: int) -> grpc.aio.Server:
-            return Intake(server.grpc, most_calls=most_calls, refusal=self._calls.overloaded).as_server
+            admit = {f"/{RECORDS}/Write": admit_write}
+            return Intake(server.grpc, most_calls=most_calls, refusal=self._calls.overloaded, admit=admit).as_server
 
         clients = intake(config.max_requests)
         records = RecordsService(self._calls, reads, proposals, self._threads, scan_stall_s=config.scan_stall)

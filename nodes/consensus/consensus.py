@@ -17,7 +17,7 @@ from nodes.consensus.checkpoint_receiver import CheckpointReceiver
 from nodes.consensus.departure import Departure
 from nodes.consensus.driver import Driver
 from nodes.consensus.effects import LoopEffects, WaitingProposals
-from nodes.consensus.handover import hand_over
+from nodes.consensus.handover import furthest, hand_over
 from nodes.consensus.interface import ConsensusStatus, StateMachine
 from nodes.consensus.membership import MembershipProposal, kind_and_node
 from nodes.consensus.options import MEBIBYTE, ConsensusOptions
@@ -234,7 +234,12 @@ class Consensus:
 
         return await self._propose(Command(change_membership=change), proposal, timeout_s)
 
-    async def _propose(self, command: Command, event: Callable[[int, bytes], Event], timeout_s: float) -> Outcome:
+    def check_takes(self) -> None:
+        """Check that this node would take a proposal now.
+
+        Raises:
+            NotLeader, NoLeader, Overloaded: it would not.
+        """
         if not self._servicer.running or self._replica.status.role != NODE_ROLE_LEADER:
             raise self._elsewhere()
         options, backlog = self._options, self._replica.backlog
@@ -242,6 +247,9 @@ class Consensus:
         size = max(self._proposals.size, backlog.size)
         if waiting >= options.waiting_proposals or (waiting and size >= options.waiting_bytes):
             raise Overloaded(node_id=self._node_id, waiting=waiting, retry_ms=_RETRY_MS)
+
+    async def _propose(self, command: Command, event: Callable[[int, bytes], Event], timeout_s: float) -> Outcome:
+        self.check_takes()
         command.proposal_id = self._proposals.next_id()
         if not command.time_ms:
             command.time_ms = self.agreed_ms()
@@ -302,14 +310,7 @@ class Consensus:
         status = self._replica.status
         if status.role != NODE_ROLE_LEADER:
             raise self._elsewhere()
-        if to == 0:
-            peers = self.status().peers
-            others = [
-                (peer.active, peer.match, node)
-                for node, peer in peers.items()
-                if not peer.learner and node != self._node_id
-            ]
-            to = max(others)[2] if others else self._node_id
+        to = to or furthest(self.status().peers, self._node_id)
         if to not in status.voters:
             raise UnknownNode(node_id=to, known=", ".join(map(str, status.voters)))
         if to == self._node_id:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from nodes.consensus.interface import PeerProgress
 from nodes.consensus.replica import Replica
 from quiesce.errors import DeadlineExceeded, NoLeader
 from quiesce.v1.node_pb2 import NODE_ROLE_LEADER
+
+
+def furthest(peers: Mapping[int, PeerProgress], node_id: int) -> int:
+    """Return the voter that can take over soonest, or the leader itself, `node_id`, where there is no other."""
+    others = [(peer.active, peer.match, node) for node, peer in peers.items() if not peer.learner and node != node_id]
+    return max(others)[2] if others else node_id
 
 
 async def hand_over(

@@ -9,7 +9,9 @@ from pathlib import Path
 
 # glibc's number for mallopt.
 _M_MMAP_THRESHOLD = -3
-_LARGE_BLOCK_BYTES = 256 << 10
+# The most that glibc takes. A block above it is mapped for itself and unmapped when it is freed: for each copy of a
+# large batch that cost so many page faults that a flood of them left nodes no time for their heartbeats.
+_LARGE_BLOCK_BYTES = 32 << 20
 _EVERY_S = 1.0
 # Growth that is looked into: to give back less, and take it again, costs more than it is worth.
 _GROWTH_BYTES = 48 << 20
@@ -26,7 +28,7 @@ class FreeMemory:
         library = ctypes.CDLL(None)
         self._trim: Callable[[int], int] | None = getattr(library, "malloc_trim", None)
         if self._trim is not None:
-            # By itself glibc raises the size from which a block goes back at once to that of the largest block seen.
+            # By itself glibc begins with 128 KiB and goes up to the largest block seen.
             library.mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES)
 
     def give_back(self) -> None:

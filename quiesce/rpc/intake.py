@@ -8,7 +8,7 @@ can see (on the wire there is no difference), and nothing of a request is read u
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, cast
 
 import grpc
@@ -31,10 +31,20 @@ class Intake:
         server: where they go.
         most_calls: open at once; those whose answer nobody takes are open.
         refusal: makes the error for one too many, from how many there are.
+        admit: by full name of a method, `/package.Service/Method`: called before its request is read, and raises where
+            that would be for nothing.
     """
 
-    def __init__(self, server: grpc.aio.Server, *, most_calls: int, refusal: Callable[[int], QuiesceError]) -> None:
+    def __init__(
+        self,
+        server: grpc.aio.Server,
+        *,
+        most_calls: int,
+        refusal: Callable[[int], QuiesceError],
+        admit: Mapping[str, Callable[[Context], None]] | None = None,
+    ) -> None:
         self._server = server
+        self.admit = dict(admit or {})
         self._most_calls = most_calls
         self._refusal = refusal
         self.open = 0
@@ -53,15 +63,17 @@ class Intake:
     def add_registered_method_handlers(self, service: str, handlers: Any) -> None:
         """Do nothing, as an asynchronous server does; called by generated code."""
 
-    async def read(self, context: Context) -> Any:
+    async def read(self, context: Context, admit: Callable[[Context], None] | None = None) -> Any:
         """Return the request of a call, once there is room for it.
 
         Raises:
-            QuiesceError: there is no room; nothing was read.
+            QuiesceError: there is no room, or the call is not admitted; nothing was read.
             InvalidRequest: there is no request.
         """
         if self.open >= self._most_calls:
             raise self._refusal(self.open)
+        if admit is not None:
+            admit(context)
         self.open += 1
         _when_done(context, self._closed)
         try:
@@ -114,28 +126,31 @@ class _Admitted(grpc.GenericRpcHandler):
             if handler is None:
                 # Not kept: names that callers make up are without end.
                 return None
-            found = self._found[method] = _behind(self._intake, handler)
+            found = self._found[method] = _behind(self._intake, handler, self._intake.admit.get(method))
         return found
 
 
-def _behind(intake: Intake, handler: Any) -> Any:
+Admit = Callable[[Context], None] | None
+
+
+def _behind(intake: Intake, handler: Any, admit: Admit) -> Any:
     serializers = {
         "request_deserializer": handler.request_deserializer,
         "response_serializer": handler.response_serializer,
     }
     if handler.unary_unary is not None:
-        return grpc.stream_unary_rpc_method_handler(_unary(intake, handler.unary_unary), **serializers)
+        return grpc.stream_unary_rpc_method_handler(_unary(intake, handler.unary_unary, admit), **serializers)
     if handler.unary_stream is not None:
-        return grpc.stream_stream_rpc_method_handler(_stream(intake, handler.unary_stream), **serializers)
+        return grpc.stream_stream_rpc_method_handler(_stream(intake, handler.unary_stream, admit), **serializers)
     return handler
 
 
 # None of these keeps a request or an answer while it waits for its caller to take how the call ends.
 
 
-def _unary(intake: Intake, handler: Callable[[Any, Context], Any]) -> Callable[..., Any]:
+def _unary(intake: Intake, handler: Callable[[Any, Context], Any], admit: Admit) -> Callable[..., Any]:
     async def call(_: object, context: Context) -> Any:
-        answer = await handler(await _read(intake, context), context)
+        answer = await handler(await _read(intake, context, admit), context)
         if intake.takes(context, answer):
             return answer
         del answer
@@ -144,24 +159,24 @@ def _unary(intake: Intake, handler: Callable[[Any, Context], Any]) -> Callable[.
     return call
 
 
-def _stream(intake: Intake, handler: Callable[[Any, Context], Any]) -> Callable[..., Any]:
+def _stream(intake: Intake, handler: Callable[[Any, Context], Any], admit: Admit) -> Callable[..., Any]:
     if inspect.isasyncgenfunction(handler):
 
         async def generated(_: object, context: Context) -> AsyncIterator[Any]:
-            async for answer in handler(await _read(intake, context), context):
+            async for answer in handler(await _read(intake, context, admit), context):
                 yield answer
 
         return generated
 
     async def written(_: object, context: Context) -> None:
-        await handler(await _read(intake, context), context)
+        await handler(await _read(intake, context, admit), context)
 
     return written
 
 
-async def _read(intake: Intake, context: Context) -> Any:
+async def _read(intake: Intake, context: Context, admit: Admit) -> Any:
     try:
-        return await intake.read(context)
+        return await intake.read(context, admit)
     except QuiesceError as error:
         status = as_status(error)
     return await end_with(context, status)

@@ -32,6 +32,10 @@ class RawNode:
     async def __aexit__(self, *exc: object) -> None:
         await self._channel.close()
 
+    def begins(self, method: str, **call: Any) -> Any:
+        """Begin a call whose request does not come."""
+        return self._channel.stream_unary(method)(**call)
+
     async def status(self) -> node_pb2.NodeStatus | None:
         """Return what it says of itself, or None where it does not answer."""
         try:

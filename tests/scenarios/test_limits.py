@@ -10,7 +10,8 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from quiesce.errors import DatabaseExists, DeadlineExceeded, Overloaded, ScanStalled
+from nodes.service.calls import CLUSTER_ID_KEY
+from quiesce.errors import DatabaseExists, DeadlineExceeded, NotLeader, Overloaded, ScanStalled, WrongCluster
 from quiesce.rpc import error_of
 from quiesce.v1 import database_pb2, node_pb2, record_pb2
 from tests.scenarios.cluster import Cluster
@@ -140,6 +141,17 @@ async def test_reads_on_any_node_see_what_was_written_before_and_after_a_change_
             assert answer.index >= written.index
             assert len(answer.records) == 1
         await handing_over
+
+
+async def test_a_follower_reads_no_batch_and_says_at_once_who_leads(nodes):
+    leader = await leader_of(nodes)
+    follower = next(node for node in nodes.values() if node is not leader)
+    error = await refusal(follower.begins("/quiesce.v1.Records/Write", timeout=10))
+    assert isinstance(error, NotLeader)
+    assert error.fields["leader_address"] == leader.address
+    elsewhere = ((CLUSTER_ID_KEY, "another"),)
+    error = await refusal(follower.begins("/quiesce.v1.Records/Write", timeout=10, metadata=elsewhere))
+    assert isinstance(error, WrongCluster)
 
 
 async def test_one_scan_too_many_is_told_when_to_come_again_and_scans_that_nobody_reads_end(nodes):

@@ -1,14 +1,14 @@
 """What a server takes in is bounded before it is read, and what it has ready to go out as well."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
 
-from quiesce.errors import InvalidRequest, Overloaded, QuiesceError
+from quiesce.errors import InvalidRequest, NotLeader, Overloaded, QuiesceError
 from quiesce.rpc import Intake, error_of, intake, open_channel, open_server, reading, typed_errors
 from quiesce.rpc.limits import CHANNEL_OPTIONS
 from quiesce.v1 import record_pb2, record_pb2_grpc
@@ -43,10 +43,10 @@ class Records(record_pb2_grpc.RecordsServicer):
 
 
 class Served:
-    def __init__(self, most_calls: int = 4) -> None:
+    def __init__(self, most_calls: int = 4, admit: Mapping[str, Callable[[Any], None]] | None = None) -> None:
         self.records = Records()
         self.server = open_server("127.0.0.1:0")
-        self.intake = Intake(self.server.grpc, most_calls=most_calls, refusal=_refusal)
+        self.intake = Intake(self.server.grpc, most_calls=most_calls, refusal=_refusal, admit=admit)
         record_pb2_grpc.add_RecordsServicer_to_server(self.records, self.intake.as_server)
 
     async def __aenter__(self) -> "Served":
@@ -114,6 +114,20 @@ async def test_one_call_too_many_is_refused_unread_and_there_is_room_again() -> 
         await served.empty()
         assert (await served.stub.Get(get())).index == 0
         assert served.records.entered == 3
+
+
+async def test_a_call_that_is_not_admitted_ends_before_its_request_has_come() -> None:
+    def admit(_: Any) -> None:
+        raise NotLeader(node_id=1, leader_address="n:2")
+
+    async with Served(admit={"/quiesce.v1.Records/Get": admit}) as served:
+        send: Any = served.channel.stream_unary("/quiesce.v1.Records/Get")
+        # It never comes.
+        assert isinstance(await refusal(send()), NotLeader)
+        assert not served.records.entered
+        [message] = [message async for message in served.stub.Scan(record_pb2.ScanRequest(limit=7))]
+        assert message.index == 7
+        await served.empty()
 
 
 async def test_a_caller_who_goes_away_leaves_room() -> None:
