@@ -9,9 +9,10 @@ from pathlib import Path
 
 # glibc's number for mallopt.
 _M_MMAP_THRESHOLD = -3
-# The most that glibc takes. A block above it is mapped for itself and unmapped when it is freed: for each copy of a
-# large batch that cost so many page faults that a flood of them left nodes no time for their heartbeats.
-_LARGE_BLOCK_BYTES = 32 << 20
+# A block above it is mapped for itself, and unmapped when it is freed. With less, each copy of each record of a large
+# batch cost so many page faults that a flood of batches left nodes no time for their heartbeats; with more, twice the
+# memory is kept under such a flood.
+_LARGE_BLOCK_BYTES = 4 << 20
 _EVERY_S = 1.0
 # Growth that is looked into: to give back less, and take it again, costs more than it is worth.
 _GROWTH_BYTES = 48 << 20
