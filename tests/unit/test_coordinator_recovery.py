@@ -86,6 +86,20 @@ async def test_advance_is_compare_and_set() -> None:
         await journal.advance(entry, record(step="release"))
 
 
+async def test_a_job_whose_first_answer_was_lost_is_known_all_the_same() -> None:
+    cluster = FakeCluster()
+    journal = Journal(cluster)
+    await journal.ensure()
+    cluster.fail["write_answer"] = [errors.OutcomeUnknown(detail="the answer was lost")]
+    entry = await journal.begin(record())
+    assert [found.rid for found in await journal.load()] == [entry.rid]
+    await journal.advance(entry, record(step="fence"))
+    # Where it was not written, nobody pretends that it was.
+    cluster.fail["write"] = [errors.OutcomeUnknown(detail="the answer was lost")]
+    with pytest.raises(errors.OutcomeUnknown):
+        await journal.begin(record("job-2"))
+
+
 async def test_prune_keeps_the_latest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "KEPT", 3)
     cluster = FakeCluster()
