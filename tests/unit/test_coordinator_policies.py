@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,14 @@ from coordinator_fakes import POLICY, FakeCluster, identifiers, new_repository, 
 
 from coordinator.daemon import now
 from coordinator.jobs import Jobs
-from coordinator.policies import BackupPolicy, PolicyStore, Scheduler, Spec
-from coordinator.policies.documents import from_document, to_document
-from coordinator.policies.messages import policy_message, spec_of
+from coordinator.policies import PolicyStore, Scheduler
 from coordinator.policies.service import SERVICE, PoliciesService
-from coordinator.schedule import Missed, Overlap, Timetable
 from coordinator.snapshots import Snapshots
 from coordinator.threads import RepositoryThreads
 from quiesce import errors
 from quiesce.client import Policies
-from quiesce.records import decode_document, encode_document
 from quiesce.rpc import open_server
-from quiesce.v1 import backup_pb2, policy_pb2, policy_pb2_grpc
+from quiesce.v1 import policy_pb2, policy_pb2_grpc
 from quiesce.v1.backup_pb2 import CreateBackupRequest
 
 MINUTE = 60_000
@@ -381,34 +376,3 @@ async def test_a_coordinator_that_is_slow_to_start_a_run_finds_it_begun_by_anoth
         policy = await client.show("hourly")
         assert (policy.failures, policy.last_error) == (0, "")
         assert not any("failed" in event.text for event in policy.events)
-
-
-async def test_a_policy_survives_its_document_and_its_message() -> None:
-    spec = Spec(
-        "nightly",
-        cron="30 2 * * *",
-        zone="Europe/Berlin",
-        overlap=Overlap.CANCEL,
-        missed=Missed.SKIP,
-        retries=0,
-        databases=("a", "b"),
-        lease_ms=60_000,
-    )
-    policy = BackupPolicy(spec, Timetable(decided_ms=START, running=True), "job", START, "why").noted(START, "created")
-    assert from_document(decode_document(encode_document(to_document(policy)))) == policy
-    assert spec_of(policy_message(policy, START).spec) == spec
-    assert spec_of(policy_message(replace(policy, spec=Spec("a", every_ms=HOUR)), START).spec) == Spec(
-        "a", every_ms=HOUR
-    )
-    for text in ("", "{}", '{"spec": {"name": "a", "cron": "at noon"}, "table": {"decided_ms": 0}}'):
-        with pytest.raises(ValueError, match=r"truncated|spec|cron"):
-            from_document({"@class": "Policy", "name": "x", "policy": text})
-
-
-def test_a_history_is_bounded_and_says_nothing_twice() -> None:
-    policy = BackupPolicy(Spec("a", every_ms=HOUR), Timetable(decided_ms=0))
-    for number in range(200):
-        policy = policy.noted(number, f"{number // 2}")
-    assert len(policy.events) == 50
-    assert policy.events[-1].text == "99"
-    assert backup_pb2.Job(policy="a").policy == "a"
