@@ -36,8 +36,6 @@ class MembershipKeeper:
 
     Raises:
         InvalidConfiguration: the configuration names other founders than the data directory.
-        NodeRemoved: the store says that this node was removed; the data directory says so from now on.
-        DiskFailed: that could not be written.
     """
 
     def __init__(
@@ -48,13 +46,14 @@ class MembershipKeeper:
         self._directory = directory
         self._state = state
         held = self._at_start = state.membership
-        if held is not None and identity.node_id in held.removed:
-            # A crash came between applying the removal and writing it down.
-            raise self.removed()
+        removed = held is not None and identity.node_id in held.removed
+        if removed:
+            # It died before enough of the others were known to know of it: until then they may need its vote.
+            _log.warning("this node was removed from the cluster; it ends when the others are known to know of it")
         self.founders = addresses.founders(identity, configured) if held is None else dict(identity.members)
         # What the cluster has still to write down.
         self.told = {} if held is None else addresses.news(identity, configured, held)
-        if held is not None and (strange := addresses.strangers(configured, held)):
+        if held is not None and not removed and (strange := addresses.strangers(configured, held)):
             _log.warning(
                 "the configuration names nodes that are no members; `quiesce nodes add` makes them so", ids=strange
             )

@@ -107,11 +107,8 @@ class Node:
         observed = ObservedState(self, self.state, self.world.applied)
         self.peers = Peers(self, self.known_members)
         if (membership := self.state.membership) is not None:
+            # Where this node was removed, it waits once more until the others know of it.
             self.peers.follow(membership)
-            if self.id in membership.removed:
-                # The daemon writes that down and ends, whatever it knew before its crash.
-                self.leave()
-                return
         core, log, applied = recover(self.id, self.root / "raft", observed, self.options, priority=0)
         self.world.invariants.check_recovered(self, core)
         self.applier = Applier(
