@@ -82,7 +82,12 @@ class World:
         return asyncio.create_task(self.receiver.receive(sender.chunks(), lambda cluster, node: None))
 
     def there(self) -> int:
-        return total_bytes(self.root / "raft" / "incoming")
+        while True:
+            try:
+                return total_bytes(self.root / "raft" / "incoming")
+            except FileNotFoundError:
+                # It is being removed at this moment.
+                continue
 
     async def has(self, size: int) -> None:
         await until(lambda: self.there() >= size)

@@ -223,7 +223,7 @@ async def test_errors_of_a_read_pass_through():
 class View:
     """Clusters of records by size of body."""
 
-    applied = (42, 3)
+    index = 42
 
     def __init__(self, clusters):
         self.clusters = clusters

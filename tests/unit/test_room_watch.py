@@ -11,7 +11,7 @@ from nodes.proposals import Proposals
 from nodes.room.watch import RoomWatch, wait_for_room
 from nodes.room.watermark import Watermark
 from nodes.rotation.admission import Voter
-from quiesce.errors import DeadlineExceeded, DiskFull
+from quiesce.errors import DeadlineExceeded, DiskFull, NotLeader
 from quiesce.v1.peer_pb2 import Outcome
 
 RESERVE = 1000
@@ -29,6 +29,10 @@ class Node:
         self.transferred: list[int] = []
         self.proposed: list[str] = []
         self.out: int | None = None
+
+    def check_takes(self) -> None:
+        if not self.leads:
+            raise NotLeader(node_id=1, leader_address="n:2")
 
     def full_peers(self) -> set[int]:
         return self.full
@@ -134,7 +138,8 @@ async def test_what_needs_no_room_is_proposed_all_the_same() -> None:
     assert node.proposed == ["drop_database", "undrain", "advance_clock", "change_membership"]
     # The leader elsewhere may have room.
     node.leads = False
-    await proposals.propose(timeout_s=1, write={"database": "d"})
+    with pytest.raises(NotLeader):
+        await proposals.propose(timeout_s=1, write={"database": "d"})
     assert spent == []
     node.leads, mark.full, mark.free = True, False, 5000
     await proposals.propose(timeout_s=1, write={"database": "d"})
