@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import AsyncIterator, Mapping, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING
 
 from quiesce.client import direct
-from quiesce.client.addresses import split_addresses
-from quiesce.rpc import open_channel
+from quiesce.client.coordinator import Answer, CoordinatorClient, Request
 from quiesce.v1 import backup_pb2, backup_pb2_grpc
 from quiesce.v1.backup_pb2 import BackupCandidate, Job, JobProgress, SnapshotDetails, SnapshotSummary, VerifyProgress
 from quiesce.v1.node_pb2 import Member, RestoreProgress
 
 if TYPE_CHECKING:
-    from grpc.aio import UnaryStreamMultiCallable, UnaryUnaryMultiCallable
+    from grpc.aio import UnaryStreamMultiCallable
 
     from quiesce.v1.backup_pb2_grpc import BackupsAsyncStub
 
-Request = TypeVar("Request")
-Answer = TypeVar("Answer")
 
-
-class Backups:
+class Backups(CoordinatorClient):
     """A client of a coordinator. Streams end when the work has ended; leaving one does not stop the work."""
 
     def __init__(self, address: str, *, timeout_s: float = 10.0, idle_s: float = 180.0) -> None:
@@ -34,23 +29,9 @@ class Backups:
             timeout_s: seconds for a call.
             idle_s: the most seconds from one answer of a stream to the next.
         """
-        (self._address,) = split_addresses([address])
-        self._timeout_s = timeout_s
+        super().__init__(address, timeout_s)
         self._idle_s = idle_s
-        self._channel = open_channel(self._address)
         self._stub: BackupsAsyncStub = backup_pb2_grpc.BackupsStub(self._channel)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Cut what still runs, and the connection."""
-        await self._channel.close()
 
     def create(
         self,
@@ -125,9 +106,6 @@ class Backups:
             members=[Member(node_id=node_id, address=address) for node_id, address in members.items()],
         )
         return self._read(self._stub.Restore, request, "the restore")
-
-    async def _call(self, method: UnaryUnaryMultiCallable[Request, Answer], request: Request, operation: str) -> Answer:
-        return await direct.call(method, request, address=self._address, operation=operation, timeout_s=self._timeout_s)
 
     async def _read(
         self, method: UnaryStreamMultiCallable[Request, Answer], request: Request, operation: str

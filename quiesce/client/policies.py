@@ -3,45 +3,23 @@
 from __future__ import annotations
 
 import builtins
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING
 
-from quiesce.client import direct
-from quiesce.client.addresses import split_addresses
-from quiesce.rpc import open_channel
+from quiesce.client.coordinator import CoordinatorClient
 from quiesce.v1 import policy_pb2, policy_pb2_grpc
 from quiesce.v1.policy_pb2 import ComingRun, Policy, PolicySpec
 
 if TYPE_CHECKING:
-    from grpc.aio import UnaryUnaryMultiCallable
-
     from quiesce.v1.policy_pb2_grpc import PoliciesAsyncStub
 
-Request = TypeVar("Request")
-Answer = TypeVar("Answer")
 
-
-class Policies:
+class Policies(CoordinatorClient):
     """A client of a coordinator for its policies. Every method raises UnknownPolicy for a name that is not there."""
 
     def __init__(self, address: str, *, timeout_s: float = 10.0) -> None:
         """Make a client of the coordinator at `host:port`; it connects when it is first used."""
-        (self._address,) = split_addresses([address])
-        self._timeout_s = timeout_s
-        self._channel = open_channel(self._address)
+        super().__init__(address, timeout_s)
         self._stub: PoliciesAsyncStub = policy_pb2_grpc.PoliciesStub(self._channel)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Cut the connection."""
-        await self._channel.close()
 
     async def create(self, spec: PolicySpec) -> Policy:
         """Keep a new policy.
@@ -80,6 +58,3 @@ class Policies:
         """Return when the next runs are due, the soonest first."""
         request = policy_pb2.NextRunsRequest(name=name, count=count)
         return [*(await self._call(self._stub.Next, request, "asking for the next runs")).runs]
-
-    async def _call(self, method: UnaryUnaryMultiCallable[Request, Answer], request: Request, operation: str) -> Answer:
-        return await direct.call(method, request, address=self._address, operation=operation, timeout_s=self._timeout_s)

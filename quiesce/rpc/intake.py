@@ -20,6 +20,7 @@ from quiesce.rpc.reading import Reading
 from quiesce.rpc.status import as_status, end_with
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Admit = Callable[[Context], None] | None
 # Smaller answers are not counted: those of all open calls together are no more than a few large ones.
 SMALL_ANSWER_BYTES = 32 << 10
 
@@ -63,7 +64,7 @@ class Intake:
     def add_registered_method_handlers(self, service: str, handlers: Any) -> None:
         """Do nothing, as an asynchronous server does; called by generated code."""
 
-    async def read(self, context: Context, admit: Callable[[Context], None] | None = None) -> Any:
+    async def read(self, context: Context, admit: Admit = None) -> Any:
         """Return the request of a call, once there is room for it.
 
         Raises:
@@ -128,9 +129,6 @@ class _Admitted(grpc.GenericRpcHandler):
                 return None
             found = self._found[method] = _behind(self._intake, handler, self._intake.admit.get(method))
         return found
-
-
-Admit = Callable[[Context], None] | None
 
 
 def _behind(intake: Intake, handler: Any, admit: Admit) -> Any:
