@@ -39,7 +39,7 @@ def random_salt() -> int:
 
 @dataclass(slots=True)
 class SegmentFile:
-    """A segment on the disk; `last_index` is the greatest index of an entry in it, 0 where there is none."""
+    """A segment on the disk; no entry in it that was not replaced has an index above `last_index`."""
 
     number: int
     path: Path
@@ -50,6 +50,14 @@ class SegmentFile:
 def segment_path(directory: Path, number: int) -> Path:
     """Return the file of a segment; its temporary twin ends in `.new`."""
     return directory / f"{number:020d}.log"
+
+
+def forget_from(index: int, segments: Sequence[SegmentFile]) -> bool:
+    """Note that the entries of `segments` from `index` on were replaced; say whether there were any."""
+    replaced = [segment for segment in segments if segment.last_index >= index]
+    for segment in replaced:
+        segment.last_index = index - 1
+    return bool(replaced)
 
 
 def write_segment(directory: Path, header: SegmentHeader, state: LogState, disk: Disk) -> SegmentFile:
@@ -140,7 +148,9 @@ class DurableLog:
         self._write(APPEND, encode_append(hard_state, entries))
         self.state = self.state.with_hard_state(hard_state)
         if entries:
-            self._segments[-1].last_index = max(self._segments[-1].last_index, entries[-1].index)
+            if forget_from(entries[0].index, self._segments):
+                self.drop_covered()
+            self._segments[-1].last_index = entries[-1].index
 
     def reset(self, state: LogState) -> None:
         """Start anew behind a snapshot: `state` counts, and no entry before it."""

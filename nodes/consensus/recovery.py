@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nodes.consensus.disk import Disk
-from nodes.consensus.log import INITIAL_INDEX, SEGMENT_BYTES, DurableLog, Salt, SegmentFile, random_salt
+from nodes.consensus.log import INITIAL_INDEX, SEGMENT_BYTES, DurableLog, Salt, SegmentFile, forget_from, random_salt
 from nodes.consensus.record import (
     APPEND,
     STATE,
@@ -69,10 +69,9 @@ def recover_log(
         replay.follow(path, segment)
         if segment.length < len(data):
             disk.truncate(path, segment.length)
+        if replay.replaced_from is not None:
+            forget_from(replay.replaced_from, files)
         files.append(SegmentFile(segment.header.number, path, segment.length, replay.segment_last))
-        if replay.discarded:
-            for older in files[:-1]:
-                older.last_index = 0
     state = replay.finished(paths[-1], files[-1].size)
     log = DurableLog(
         directory,
@@ -144,7 +143,8 @@ class _Replay:
     sequence: int = 0
     salt: int = 0
     segment_last: int = 0
-    discarded: bool = False
+    # The least index of an entry in the last segment: what older ones hold from there on was replaced.
+    replaced_from: int | None = None
 
     def follow(self, path: Path, segment: Segment) -> None:
         header = segment.header
@@ -154,7 +154,7 @@ class _Replay:
             raise damaged(path, 0, f"the file holds segment {header.number}")
         self.number, self.salt = header.number, header.salt
         self.sequence = header.first_sequence
-        self.segment_last, self.discarded = 0, False
+        self.segment_last, self.replaced_from = 0, None
         if not segment.records or segment.records[0].type != STATE:
             raise damaged(path, segment.length, "the segment does not start with the state of the log")
         for record in segment.records:
@@ -169,7 +169,7 @@ class _Replay:
             self.state = LogState.decode(record.payload)
             if self.state.discard:
                 self.entries.clear()
-                self.segment_last, self.discarded = 0, True
+                self.segment_last, self.replaced_from = 0, 1
                 self.state = replace(self.state, discard=False)
             self.hard_state = self.state.hard_state
             self._forget(self.state.base.index)
@@ -187,7 +187,8 @@ class _Replay:
         for expected, entry in enumerate(entries, first):
             if entry.index != expected:
                 raise ValueError(f"entry {entry.index} does not follow entry {expected - 1}")
-        self.segment_last = max(self.segment_last, last)
+        self.segment_last = last
+        self.replaced_from = min(first, self.replaced_from or first)
         if self.entries:
             end = self.entries[-1].index
             if first > end + 1:

@@ -194,8 +194,8 @@ class Replica:
     # --- steps
 
     def _step(self, messages: list[bytes]) -> None:
-        if self.log.size > self._options.memory_bytes:
-            # The store cannot keep up. The leader sends again what is dropped here.
+        if self.log.size > self._options.memory_bytes and self._log_will_shrink():
+            # The leader sends again what is dropped here.
             messages = [message for message in messages if not message.startswith(_APPEND_MESSAGE)]
         if any(map(self._lacks_room, messages)):
             messages = [message for message in messages if not self._lacks_room(message)]
@@ -204,6 +204,13 @@ class Replica:
         except LogCutShort as error:
             leader, acknowledged, last = error.args
             raise LogRolledBack(node_id=self.node_id, last=last, acknowledged=acknowledged, leader_id=leader) from error
+
+    def _log_will_shrink(self) -> bool:
+        """Say whether the store has what makes the log longer than it may be still before it.
+
+        Where it has not, the rest is not committed: only an append, which cuts it off or commits it, makes it shorter.
+        """
+        return self._asking_durable or self._applier.applied < self._committed
 
     def _lacks_room(self, message: bytes) -> bool:
         return message.startswith(_APPEND_MESSAGE) and not self._options.takes_append(len(message))

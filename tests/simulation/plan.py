@@ -87,9 +87,6 @@ def plan(seed: int) -> Plan:
     latency = rng.choice((50, 500, 2 * MS, tick // 2))
     segment, compact = rng.choice((400, 1_000, 3_000, 16 << 20)), rng.choice((1_000, 2_000, 4_000, 12_000, 1 << 20))
     entry = rng.choice((1, 2, 3, 8, 1024))
-    padding = (0, 0, 100, 700)
-    # As in the daemon far above what may be proposed and not committed: a log that holds nothing else takes no appends.
-    least_memory = max(30_000, 6 * compact, 2 * segment, 150 * max(padding))
     return Plan(
         seed=seed,
         nodes=nodes,
@@ -108,7 +105,7 @@ def plan(seed: int) -> Plan:
         entry_commands=entry,
         entry_bytes=rng.choice((200, 1_000, 1 << 20)),
         apply_bytes=rng.choice((1, 500, 5_000, 16 << 20)),
-        memory_bytes=rng.choice((least_memory, 384 << 20)),
+        memory_bytes=rng.choice((max(30_000, 6 * compact, 2 * segment), 384 << 20)),
         message_bytes=rng.choice((300, 4_096, 1 << 20)),
         inflight=rng.choice((1, 2, 8, 128)),
         members_us=int(tick * rng.choice((20, 60, 200))) if rng.random() < (0.3 if nodes > 2 else 0.8) else 0,
@@ -116,7 +113,7 @@ def plan(seed: int) -> Plan:
         pipeline=rng.choice((1, 1, 2, 4)),
         think_us=rng.choice((tick // 4, tick, 5 * tick)),
         patience_us=rng.choice((20 * tick, 60 * tick, 200 * tick)),
-        padding=rng.choice(padding),
+        padding=rng.choice((0, 0, 100, 700)),
         registers=rng.choice((1, 3, 6)),
         accounts=rng.choice((2, 4)),
         names=rng.choice((2, 5)),

@@ -9,36 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.consensus.disk import Disk
-from nodes.consensus.log import INITIAL_INDEX, DurableLog, initialise_log
+from nodes.consensus.log import INITIAL_INDEX, initialise_log
 from nodes.consensus.record import HardState, LogState, Point, StoredEntry, decode_append, encode_append
-from nodes.consensus.recovery import RecoveredLog, fit_to_store, recover_log
+from nodes.consensus.recovery import fit_to_store, recover_log
 from quiesce.errors import DamagedLog, DamagedStore, DirectoryNotEmpty
 from tests.simulation.disk import SimulatedDisk
+from tests.unit.durable_logs import entry, recover, write
 
 RAFT = Path("/in-memory/raft")
 numbers = st.integers(0, (1 << 64) - 1)
 entries_of = st.lists(st.builds(StoredEntry, numbers, numbers, st.binary(max_size=50)), max_size=5)
 
 
-def entry(index: int, term: int = 1, size: int = 20) -> StoredEntry:
-    return StoredEntry(index, term, bytes([index % 256]) * size)
-
-
-def write(log: DurableLog, first: int, last: int, term: int = 1, size: int = 20) -> None:
-    for index in range(first, last + 1):
-        log.append(HardState(term, 1, index - 1), [entry(index, term, size)])
-
-
 @pytest.fixture
 def raft(tmp_path: Path) -> Path:
     initialise_log(tmp_path / "raft", voters=[1, 2, 3], learners=[4])
     return tmp_path / "raft"
-
-
-def recover(directory: Path, **options) -> RecoveredLog:
-    recovered = recover_log(directory, **options)
-    recovered.log.close()
-    return recovered
 
 
 @given(numbers, numbers, numbers, entries_of)
@@ -217,100 +203,6 @@ def test_a_users_bytes_cannot_pass_for_a_record(raft, tmp_path):
     head = data.rindex(b"\xf5rec", 0, len(data) - len(foreign))
     log.active_path.write_bytes(data[:head] + bytes(len(data) - head - len(foreign)) + foreign)
     assert recover(raft).last == Point(7, 1)
-
-
-def test_compaction_drops_whole_segments_and_keeps_the_rest(raft):
-    log = recover_log(raft, segment_bytes=400).log
-    write(log, 6, 60)
-    size = log.size
-    index = log.compactable(40, 500)
-    assert INITIAL_INDEX < index <= 40
-    log.compact(Point(index, 1))
-    assert log.size < size
-    assert log.compactable(index, 500) == 0
-    write(log, 61, 65)
-    log.close()
-    recovered = recover(raft, segment_bytes=400)
-    assert recovered.log.state.base == Point(index, 1)
-    assert recovered.entries == [entry(one) for one in range(index + 1, 66)]
-    assert recovered.term_at(index) == 1
-
-
-def test_compaction_keeps_a_tail_for_slow_followers(raft):
-    log = recover_log(raft, segment_bytes=400).log
-    write(log, 6, 60)
-    log.compact(Point(log.compactable(60, 1000), 1))
-    assert log.size >= 1000
-    log.close()
-
-
-class Forgetful(Disk):
-    """Removes no segment, like a crash just before."""
-
-    def remove(self, path: Path) -> None:
-        if path.suffix == ".new":
-            super().remove(path)
-
-
-def test_compaction_up_to_an_index_whose_commit_was_never_written(raft):
-    log = recover_log(raft, segment_bytes=400).log
-    for index in range(6, 41):
-        log.append(HardState(1, 1, 5), [entry(index)])
-    index = log.compactable(30, 500)
-    assert index > 5
-    log.compact(Point(index, 1))
-    log.close()
-    assert recover(raft, segment_bytes=400).log.state.hard_state.commit == index
-
-
-def test_a_suffix_replaced_from_before_what_is_left_of_the_old_one(raft):
-    log = recover_log(raft, segment_bytes=400).log
-    write(log, 6, 30)
-    log.append(HardState(2, 0, 9), [entry(10, 2)])
-    for index in range(11, 31):
-        log.append(HardState(2, 0, index - 1), [entry(index, 2)])
-    log.compact(Point(log.compactable(28, 400), 2))
-    base = log.state.base
-    log.close()
-    assert base.index > 10
-    recovered = recover(raft, segment_bytes=400)
-    assert [(one.index, one.term) for one in recovered.entries] == [(index, 2) for index in range(base.index + 1, 31)]
-
-
-def test_a_crash_between_compaction_and_removal_loses_nothing(raft):
-    log = recover_log(raft, segment_bytes=400, disk=Forgetful()).log
-    write(log, 6, 60)
-    before = sorted(raft.glob("*.log"))
-    index = log.compactable(40, 500)
-    log.compact(Point(index, 1))
-    log.close()
-    assert sorted(raft.glob("*.log")) == before
-    recovered = recover(raft)
-    assert recovered.log.state.base == Point(index, 1)
-    assert recovered.entries[0].index == index + 1
-    assert len(sorted(raft.glob("*.log"))) < len(before)
-
-
-def test_a_reset_forgets_what_was_before(raft):
-    log = recover_log(raft).log
-    write(log, 6, 20)
-    log.reset(LogState(HardState(3, 0, 100), Point(100, 3), (1, 2, 3, 5)))
-    log.append(HardState(3, 0, 100), [entry(101, 3)])
-    log.close()
-    assert len(list(raft.glob("*.log"))) == 1
-    recovered = recover(raft)
-    assert recovered.entries == [entry(101, 3)]
-    assert recovered.log.state.voters == (1, 2, 3, 5)
-
-
-def test_a_crash_between_reset_and_removal_brings_no_old_entry_back(raft):
-    log = recover_log(raft, disk=Forgetful()).log
-    write(log, 6, 20)
-    log.reset(LogState(HardState(3, 0, 10), Point(10, 3), (1, 2, 3)))
-    log.close()
-    assert len(list(raft.glob("*.log"))) == 2
-    assert recover(raft).last == Point(10, 3)
-    assert len(list(raft.glob("*.log"))) == 1
 
 
 class RecordingDisk(Disk):

@@ -15,7 +15,7 @@ from nodes.consensus.replica import Replica
 from nodes.consensus.starting import recover
 from tests.simulation.disk import SimulatedDisk
 from tests.simulation.durable import DurableState
-from tests.simulation.messages import APPEND, APPEND_RESPONSE, HEARTBEAT_RESPONSE, read_message
+from tests.simulation.messages import APPEND, APPEND_RESPONSE, HEARTBEAT, HEARTBEAT_RESPONSE, read_message
 
 RAFT = Path("/data/raft")
 
@@ -55,12 +55,12 @@ class Empty:
     membership = None
 
 
-def replica(node_id: int, voters: list[int], learners: list[int], entries: Sequence[StoredEntry] = ()):
+def replica(node_id: int, voters: list[int], learners: list[int], entries: Sequence[StoredEntry] = (), **bounds: int):
     disk = SimulatedDisk(RAFT.parent, random.Random(1))
     initialise_log(RAFT, voters=voters, learners=learners, disk=disk)
     if entries:
         recover_log(RAFT, disk=disk).log.append(HardState(1, 1, 5), entries)
-    options = ConsensusOptions(disk=disk)
+    options = ConsensusOptions(disk=disk, **bounds)
     core, log, _ = recover(node_id, RAFT, Empty(), options, priority=0)
     sent = Sent(DurableState(disk, RAFT, RAFT.parent / "store"))
     made = Replica(
@@ -97,6 +97,46 @@ def test_a_change_of_the_membership_is_committed_on_disk_before_anybody_hears_of
 def acknowledged(sender: int, term: int, index: int) -> bytes:
     """Return an eraftpb.Message by hand."""
     return bytes([0x08, APPEND_RESPONSE, 0x10, 1, 0x18, sender, 0x20, term, 0x30, index])
+
+
+def append(sender: int, term: int, *, after: tuple[int, int], commit: int) -> bytes:
+    """Return an eraftpb.Message with one empty entry of its term."""
+    index, log_term = after
+    entry = [0x10, term, 0x18, index + 1]
+    head = [0x08, APPEND, 0x10, 1, 0x18, sender, 0x20, term, 0x28, log_term, 0x30, index]
+    return bytes([*head, 0x3A, len(entry), *entry, 0x40, commit])
+
+
+def test_a_log_too_long_with_what_was_never_committed_takes_the_append_that_cuts_it_off():
+    made, sent = replica(1, [1, 2, 3], [], never_committed(), memory_bytes=4096, segment_bytes=4096)
+    long = made.log.size
+    made.take([PeerMessages(2, [append(2, 2, after=(5, 1), commit=5)], 0)])
+    assert [answer.index for answer, _ in sent.messages if answer.type == APPEND_RESPONSE and not answer.reject] == [6]
+    assert made.log.size < long / 2
+
+
+def test_a_log_too_long_with_what_the_store_has_yet_to_apply_takes_no_append():
+    made, sent = replica(1, [1, 2, 3], [], never_committed(), memory_bytes=4096)
+    last = made.status.last_index
+    made.take([PeerMessages(2, [commits(2, 1, last)], 0)])
+    assert made.core.status().commit == last
+    sent.messages.clear()
+    made.take([PeerMessages(2, [append(2, 1, after=(last, 1), commit=last)], 0)])
+    assert sent.messages == []
+    sent.applied = last
+    made.take([PeerMessages(2, [append(2, 1, after=(last, 1), commit=last)], 0)])
+    assert [answer.index for answer, _ in sent.messages if answer.type == APPEND_RESPONSE] == [last + 1]
+
+
+def never_committed() -> list[StoredEntry]:
+    """Return entries of term 1 behind index 5, longer in all than the 4 KiB that the log of these tests may hold."""
+    data = bytes([0x10, 1, 0x18, 6, 0x22, 100, *bytes(100)])
+    return [StoredEntry(index, 1, data[:3] + bytes([index]) + data[4:]) for index in range(6, 66)]
+
+
+def commits(sender: int, term: int, index: int) -> bytes:
+    """Return an eraftpb.Message that is a heartbeat."""
+    return bytes([0x08, HEARTBEAT, 0x10, 1, 0x18, sender, 0x20, term, 0x40, index])
 
 
 def test_a_checkpoint_of_a_moment_at_which_the_node_was_no_member_is_not_installed():
