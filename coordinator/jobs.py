@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 import structlog
 
 from coordinator.cluster import Nodes, survey
+from coordinator.documents import Documents, Entry
 from coordinator.feed import Feed
 from coordinator.job import Backup, Candidate, Failure, Moment, Policy, Request, Verdict, Wish, candidates, owner_of
-from coordinator.journal import KEPT, Documents, Entry, Journal, Recorder
+from coordinator.journal import KEPT, Journal, Recorder
 from coordinator.record import JobRecord, failed_last, record_of, to_message
 from coordinator.recovery import recover
 from coordinator.runner import Runner, is_over
@@ -109,7 +110,7 @@ class Jobs:
         while True:
             try:
                 await self._journal.ensure()
-                entries = await self._journal.load()
+                entries = await self._journal.latest()
                 await recover(self._journal, self._nodes, self._snapshots, entries, lambda: self._clock().unix_ms)
                 await self._journal.prune(entries)
                 break
@@ -159,12 +160,12 @@ class Jobs:
         self._check_free()
         for name in wanted.databases:
             await self._documents.database(name)
-        entries = await self._journal.load()
+        entries = await self._journal.latest()
         wish = Wish(wanted.node_id, last_used=_last_used(entries), failed=self._failed(entries))
         return candidates(await survey(self._nodes), wish)
 
-    def _failed(self, entries: Sequence[Entry]) -> frozenset[int]:
-        return failed_last((entry.record for entry in entries), self._clock().unix_ms)
+    def _failed(self, entries: Sequence[Entry[JobRecord]]) -> frozenset[int]:
+        return failed_last((entry.value for entry in entries), self._clock().unix_ms)
 
     def _policy_for(self, wanted: CreateBackupRequest) -> Policy:
         lease_ms = wanted.lease_ms or self._policy.lease_ms
@@ -204,7 +205,7 @@ class Jobs:
     async def _prepare(
         self, job_id: str, wanted: CreateBackupRequest, repository: str, deadlines: Policy, policy: str
     ) -> Running:
-        entries = await self._journal.load()
+        entries = await self._journal.latest()
         await self._journal.prune(entries)
         request = Request(
             job_id=job_id,
@@ -240,7 +241,7 @@ class Jobs:
             changed=changed,
             progressed=progressed,
         )
-        entry = await self._journal.begin(record_of(runner.job))
+        entry = await self._journal.create(record_of(runner.job))
         recorder = Recorder(self._journal, entry, give_up_s=deadlines.lease_ms / 1000)
         running = Running(runner, recorder, feed)
         return running
@@ -291,9 +292,9 @@ class Jobs:
 
     async def list(self, limit: int) -> list[JobRecord]:
         """Return the latest jobs, the latest first."""
-        entries = await self._journal.load()
+        entries = await self._journal.latest()
         here = {job_id: running.record for job_id, running in self._unrecorded.items()}
-        recorded = [here.pop(entry.record.id, entry.record) for entry in entries]
+        recorded = [here.pop(entry.value.id, entry.value) for entry in entries]
         return [*here.values(), *recorded][: min(limit or KEPT, KEPT)]
 
     async def cancel(self, job_id: str, why: str) -> JobRecord:
@@ -331,5 +332,5 @@ class Jobs:
                     await left.task
 
 
-def _last_used(entries: Sequence[Entry]) -> int:
-    return next((entry.record.node_id for entry in entries if entry.record.node_id), 0)
+def _last_used(entries: Sequence[Entry[JobRecord]]) -> int:
+    return next((entry.value.node_id for entry in entries if entry.value.node_id), 0)

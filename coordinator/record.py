@@ -120,7 +120,6 @@ def to_document(record: JobRecord) -> dict[str, Any]:
     """Return the fields of a job's document."""
     failure = record.failure
     return {
-        "@class": "Job",
         "id": record.id,
         "kind": "backup",
         "state": record.state,

@@ -10,8 +10,9 @@ import structlog
 
 from coordinator import cluster
 from coordinator.cluster import Nodes
+from coordinator.documents import Entry
 from coordinator.job import Failure, Verdict, owner_of
-from coordinator.journal import Entry, Journal
+from coordinator.journal import Journal
 from coordinator.record import JobRecord
 from coordinator.snapshots import Snapshots
 from quiesce.errors import BackupFailed, QuiesceError, StaleVersion, UnknownRecord
@@ -32,19 +33,19 @@ _UNCERTAIN = (
 
 
 async def recover(
-    journal: Journal, nodes: Nodes, snapshots: Snapshots, entries: Sequence[Entry], now_ms: Callable[[], int]
+    journal: Journal, nodes: Nodes, snapshots: Snapshots, entries: Sequence[Entry[JobRecord]], now_ms: Callable[[], int]
 ) -> None:
     """Bring every job that is still called running to its end: give its lease back, and say what became of it.
 
     Raises:
         QuiesceError: the cluster cannot be reached; to be called again.
     """
-    left = [entry for entry in entries if entry.record.running]
+    left = [entry for entry in entries if entry.value.running]
     if not left:
         return
     held = await cluster.lease_held(nodes)
     for entry in left:
-        record = entry.record
+        record = entry.value
         if held is not None and held.owner == owner_of(record.id):
             await nodes.undrain(held.epoch)
             with contextlib.suppress(QuiesceError, TimeoutError):

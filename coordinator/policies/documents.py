@@ -7,15 +7,14 @@ from typing import Any
 
 import msgspec
 
+from coordinator.documents import Kind
 from coordinator.policies.model import BackupPolicy
 from quiesce.errors import QuiesceError
-
-CLASS = "Policy"
 
 
 def to_document(policy: BackupPolicy) -> dict[str, Any]:
     """Return the fields of a policy's document."""
-    return {"@class": CLASS, "name": policy.spec.name, "policy": msgspec.json.encode(policy).decode()}
+    return {"name": policy.spec.name, "policy": msgspec.json.encode(policy).decode()}
 
 
 def from_document(document: Mapping[str, Any]) -> BackupPolicy:
@@ -28,3 +27,6 @@ def from_document(document: Mapping[str, Any]) -> BackupPolicy:
         return msgspec.json.decode(str(document.get("policy", "")), type=BackupPolicy)
     except (msgspec.DecodeError, QuiesceError) as error:
         raise ValueError(str(error)) from error
+
+
+POLICIES = Kind("Policy", key="name", encode=to_document, decode=from_document)

@@ -14,9 +14,10 @@ from dataclasses import replace
 
 import structlog
 
+from coordinator.documents import Entry
 from coordinator.jobs import Jobs
 from coordinator.policies.model import BackupPolicy
-from coordinator.policies.store import Entry, PolicyStore
+from coordinator.policies.store import PolicyStore
 from coordinator.record import JobRecord
 from coordinator.schedule import Alarm, CancelRunning, Decision, Timetable
 from quiesce.errors import DuplicateKey, QuiesceError, RotationHeld, StaleVersion, UnknownJob, UnknownRecord
@@ -68,7 +69,7 @@ class Scheduler:
             QuiesceError: the cluster cannot be asked.
         """
         wait_s = LOOK_AT_LEAST_S
-        for entry in await self._policies.load():
+        for entry in await self._policies.by_name():
             with contextlib.suppress(StaleVersion, UnknownRecord):
                 # Otherwise another coordinator was faster, or it is deleted.
                 wait_s = min(wait_s, await self._see_to(entry))
@@ -87,23 +88,25 @@ class Scheduler:
 
         entry = await self._policies.change(name, change)
         self.wake()
-        return entry.policy
+        return entry.value
 
-    async def _see_to(self, entry: Entry) -> float:
+    async def _see_to(self, entry: Entry[BackupPolicy]) -> float:
         wait_s = LOOK_AT_LEAST_S
-        if entry.policy.table.running:
+        if entry.value.table.running:
             wait_s = await self._follow(entry)
         now_ms = self._clock()
-        plan = entry.policy.spec.plan()
-        table, decisions = entry.policy.table.tick(plan, now_ms)
-        if table != entry.policy.table:
+        plan = entry.value.spec.plan()
+        table, decisions = entry.value.table.tick(plan, now_ms)
+        if table != entry.value.table:
             wait_s = min(wait_s, await self._decide(entry, table, decisions))
-        wake_ms = entry.policy.table.wake_at(plan)
+        wake_ms = entry.value.table.wake_at(plan)
         return wait_s if wake_ms is None else min(wait_s, (wake_ms - self._clock()) / 1000)
 
-    async def _decide(self, entry: Entry, table: Timetable, decisions: list[Decision], error: str = "") -> float:
-        now_ms, before = self._clock(), entry.policy.job_id
-        policy = entry.policy
+    async def _decide(
+        self, entry: Entry[BackupPolicy], table: Timetable, decisions: list[Decision], error: str = ""
+    ) -> float:
+        now_ms, before = self._clock(), entry.value.job_id
+        policy = entry.value
         if error:
             policy = replace(policy, last_error=error).noted(now_ms, f"the run failed: {error}")
         await self._policies.advance(entry, policy.decided(table, decisions, now_ms))
@@ -115,38 +118,38 @@ class Scheduler:
             elif isinstance(decision, Alarm):
                 log.error("a policy's runs fail", policy=policy.spec.name, failures=decision.failures, error=error)
         # A run that waits, and one that was just begun, belong to the same state.
-        if entry.policy.table.running and entry.policy.job_id != before:
+        if entry.value.table.running and entry.value.job_id != before:
             wait_s = await self._start(entry)
         return wait_s
 
-    async def _follow(self, entry: Entry) -> float:
+    async def _follow(self, entry: Entry[BackupPolicy]) -> float:
         """See how the run under way is getting on; start it where it is not there."""
         try:
-            job = await self._jobs.find(entry.policy.job_id)
+            job = await self._jobs.find(entry.value.job_id)
         except UnknownJob:
             return await self._start(entry)
         return LOOK_AT_LEAST_S if job.running else await self._ended(entry, job)
 
-    async def _ended(self, entry: Entry, job: JobRecord) -> float:
+    async def _ended(self, entry: Entry[BackupPolicy], job: JobRecord) -> float:
         error = job.error()
         succeeded, failed = job.state == "succeeded", job.state == "failed"
-        table, decisions = entry.policy.table.ended(
-            entry.policy.spec.plan(), self._clock(), succeeded=succeeded, failed=failed
+        table, decisions = entry.value.table.ended(
+            entry.value.spec.plan(), self._clock(), succeeded=succeeded, failed=failed
         )
         if succeeded:
-            done = replace(entry.policy, last_success_ms=job.ended_ms, last_error="")
-            entry.policy = done.noted(self._clock(), f"snapshot {job.snapshot_id} is there")
+            done = replace(entry.value, last_success_ms=job.ended_ms, last_error="")
+            entry.value = done.noted(self._clock(), f"snapshot {job.snapshot_id} is there")
         elif not failed:
-            entry.policy = entry.policy.noted(self._clock(), f"the run was {job.state}")
+            entry.value = entry.value.noted(self._clock(), f"the run was {job.state}")
         return await self._decide(entry, table, decisions, error=error.message() if failed and error else "")
 
-    async def _start(self, entry: Entry) -> float:
-        spec = entry.policy.spec
+    async def _start(self, entry: Entry[BackupPolicy]) -> float:
+        spec = entry.value.spec
         request = CreateBackupRequest(
             repository=spec.repository, databases=spec.databases, rate_limit=spec.rate_limit, lease_ms=spec.lease_ms
         )
         try:
-            await self._jobs.start(request, self._locate(spec.repository), job_id=entry.policy.job_id, policy=spec.name)
+            await self._jobs.start(request, self._locate(spec.repository), job_id=entry.value.job_id, policy=spec.name)
         except DuplicateKey:
             # Another coordinator has begun it.
             return AGAIN_S
@@ -160,13 +163,13 @@ class Scheduler:
                 )
                 await self._note(entry, f"the run waits {why}")
                 return AGAIN_S
-            table, decisions = entry.policy.table.ended(spec.plan(), self._clock(), failed=True)
+            table, decisions = entry.value.table.ended(spec.plan(), self._clock(), failed=True)
             return await self._decide(entry, table, decisions, error=error.message())
         return LOOK_AT_LEAST_S
 
-    async def _note(self, entry: Entry, text: str) -> None:
-        policy = entry.policy.noted(self._clock(), text)
-        if policy is not entry.policy:
+    async def _note(self, entry: Entry[BackupPolicy], text: str) -> None:
+        policy = entry.value.noted(self._clock(), text)
+        if policy is not entry.value:
             await self._policies.advance(entry, policy)
 
     def _cancel(self, job_id: str, why: str) -> None:

@@ -35,7 +35,7 @@ class PoliciesService(PoliciesServicer):
         """Keep a new policy; its first run is the next that becomes due."""
         now_ms = self._clock()
         policy = BackupPolicy(spec_of(request.spec), Timetable(decided_ms=now_ms)).noted(now_ms, "created")
-        await self._policies.create(policy)
+        await self._policies.add(policy)
         self._scheduler.wake()
         return self._message(policy)
 
@@ -46,13 +46,13 @@ class PoliciesService(PoliciesServicer):
         context: Context,  # noqa: ARG002
     ) -> policy_pb2.ListPoliciesResponse:
         """List the policies by name, without their histories."""
-        found = [self._message(replace(entry.policy, events=())) for entry in await self._policies.load()]
+        found = [self._message(replace(entry.value, events=())) for entry in await self._policies.by_name()]
         return policy_pb2.ListPoliciesResponse(policies=found)
 
     @typed_errors
     async def Show(self, request: policy_pb2.ShowPolicyRequest, context: Context) -> policy_pb2.Policy:  # noqa: ARG002, N802
         """Show one policy."""
-        return self._message((await self._policies.find(request.name)).policy)
+        return self._message((await self._policies.find(request.name)).value)
 
     @typed_errors
     async def Pause(self, request: policy_pb2.PausePolicyRequest, context: Context) -> policy_pb2.Policy:  # noqa: ARG002, N802
@@ -61,7 +61,7 @@ class PoliciesService(PoliciesServicer):
         def pause(policy: BackupPolicy) -> BackupPolicy:
             return replace(policy, table=policy.table.pause()).noted(self._clock(), "paused")
 
-        return self._message((await self._policies.change(request.name, pause)).policy)
+        return self._message((await self._policies.change(request.name, pause)).value)
 
     @typed_errors
     async def Resume(self, request: policy_pb2.ResumePolicyRequest, context: Context) -> policy_pb2.Policy:  # noqa: ARG002, N802
@@ -73,7 +73,7 @@ class PoliciesService(PoliciesServicer):
 
         entry = await self._policies.change(request.name, resume)
         self._scheduler.wake()
-        return self._message(entry.policy)
+        return self._message(entry.value)
 
     @typed_errors
     async def Run(self, request: policy_pb2.RunPolicyRequest, context: Context) -> policy_pb2.Policy:  # noqa: ARG002, N802
@@ -93,11 +93,11 @@ class PoliciesService(PoliciesServicer):
     @typed_errors
     async def Next(self, request: policy_pb2.NextRunsRequest, context: Context) -> policy_pb2.NextRunsResponse:  # noqa: ARG002, N802
         """Tell when the next runs are due."""
-        entries = [await self._policies.find(request.name)] if request.name else await self._policies.load()
+        entries = [await self._policies.find(request.name)] if request.name else await self._policies.by_name()
         count, now_ms = min(request.count or 10, MOST_RUNS), self._clock()
         runs = [
             policy_pb2.ComingRun(policy=policy.spec.name, at_ms=at_ms)
-            for policy in (entry.policy for entry in entries)
+            for policy in (entry.value for entry in entries)
             if not policy.table.paused
             for at_ms in policy.spec.plan().coming(max(now_ms, policy.table.decided_ms), count)
         ]

@@ -122,7 +122,7 @@ async def jobs_are(coordinator: Coordinator, count: int, state: str = "succeeded
     """Wait until so many jobs are in a state, and no run is under way."""
 
     async def are() -> bool:
-        idle = not any(entry.policy.table.running for entry in await coordinator.policies.load())
+        idle = not any(entry.value.table.running for entry in await coordinator.policies.load())
         return idle and len(await jobs_of(coordinator, state)) == count
 
     await eventually(are)

@@ -74,13 +74,13 @@ async def test_advance_is_compare_and_set() -> None:
     cluster = FakeCluster()
     journal = Journal(cluster)
     await journal.ensure()
-    entry = await journal.begin(record())
+    entry = await journal.create(record())
     await journal.advance(entry, record(step="fence"))
     # The write took effect, its answer was lost.
     cluster.fail["write_answer"] = [errors.OutcomeUnknown(detail="x")]
     await journal.advance(entry, record(step="publish"))
-    other = (await journal.load())[0]
-    assert other.record.step == "publish"
+    other = (await journal.latest())[0]
+    assert other.value.step == "publish"
     await journal.advance(other, record(step="done"))
     with pytest.raises(errors.StaleVersion):
         await journal.advance(entry, record(step="release"))
@@ -91,13 +91,13 @@ async def test_a_job_whose_first_answer_was_lost_is_known_all_the_same() -> None
     journal = Journal(cluster)
     await journal.ensure()
     cluster.fail["write_answer"] = [errors.OutcomeUnknown(detail="the answer was lost")]
-    entry = await journal.begin(record())
-    assert [found.rid for found in await journal.load()] == [entry.rid]
+    entry = await journal.create(record())
+    assert [found.rid for found in await journal.latest()] == [entry.rid]
     await journal.advance(entry, record(step="fence"))
     # Where it was not written, nobody pretends that it was.
     cluster.fail["write"] = [errors.OutcomeUnknown(detail="the answer was lost")]
     with pytest.raises(errors.OutcomeUnknown):
-        await journal.begin(record("job-2"))
+        await journal.create(record("job-2"))
 
 
 async def test_prune_keeps_the_latest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,11 +105,11 @@ async def test_prune_keeps_the_latest(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = FakeCluster()
     journal = Journal(cluster)
     await journal.ensure()
-    await journal.begin(record("old-but-running", started_ms=1))
+    await journal.create(record("old-but-running", started_ms=1))
     for number in range(6):
-        await journal.begin(record(f"job-{number}", started_ms=10 + number, state="succeeded"))
-    await journal.prune(await journal.load())
-    assert [e.record.id for e in await journal.load()] == ["job-5", "job-4", "job-3", "old-but-running"]
+        await journal.create(record(f"job-{number}", started_ms=10 + number, state="succeeded"))
+    await journal.prune(await journal.latest())
+    assert [e.value.id for e in await journal.latest()] == ["job-5", "job-4", "job-3", "old-but-running"]
 
 
 async def test_a_recorder_writes_the_end_even_after_the_cluster_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,14 +117,14 @@ async def test_a_recorder_writes_the_end_even_after_the_cluster_was_away(monkeyp
     cluster = FakeCluster()
     journal = Journal(cluster)
     await journal.ensure()
-    recorder = Recorder(journal, await journal.begin(record()), give_up_s=0.05)
+    recorder = Recorder(journal, await journal.create(record()), give_up_s=0.05)
     recorder.start()
     cluster.fail["write"] = [errors.NoLeader() for _ in range(20)]
     recorder.put(record(step="fence"))
     assert isinstance(await asyncio.wait_for(recorder.lost, 5), errors.NoLeader)
     recorder.put(record(step="done", state="failed"))
     await asyncio.wait_for(recorder.flushed(), 5)
-    assert (await journal.load())[0].record.state == "failed"
+    assert (await journal.latest())[0].value.state == "failed"
 
 
 async def test_a_job_that_someone_else_ended_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,9 +132,9 @@ async def test_a_job_that_someone_else_ended_is_lost(monkeypatch: pytest.MonkeyP
     cluster = FakeCluster()
     journal = Journal(cluster)
     await journal.ensure()
-    recorder = Recorder(journal, await journal.begin(record()), give_up_s=5)
+    recorder = Recorder(journal, await journal.create(record()), give_up_s=5)
     recorder.start()
-    await journal.advance((await journal.load())[0], record(state="failed", step="done"))
+    await journal.advance((await journal.latest())[0], record(state="failed", step="done"))
     recorder.put(record(step="fence"))
     assert isinstance(await asyncio.wait_for(recorder.lost, 5), errors.StaleVersion)
     await asyncio.wait_for(recorder.flushed(), 5)
@@ -144,10 +144,10 @@ async def left_running(cluster: FakeCluster, repository: str, **changes: object)
     """Recover a job that is in the journal as running, and return it."""
     journal = Journal(cluster)
     await journal.ensure()
-    await journal.begin(record(repository=repository, failure=None, failed_step="", **changes))
+    await journal.create(record(repository=repository, failure=None, failed_step="", **changes))
     snapshots = Snapshots(RepositoryThreads())
-    await recover(journal, cluster, snapshots, await journal.load(), lambda: 1_795_000_009_000)
-    return (await journal.load())[0].record
+    await recover(journal, cluster, snapshots, await journal.latest(), lambda: 1_795_000_009_000)
+    return (await journal.latest())[0].value
 
 
 async def test_a_job_left_running_fails_and_its_lease_is_given_back(tmp_path: Path) -> None:
