@@ -105,7 +105,7 @@ class RunningNode:
             node_id=identity.node_id,
             cluster_id=identity.cluster_id,
             data=data,
-            epoch=lambda: self._rotation.epoch,
+            held=lambda: self._rotation.held,
             on_damage=self._on_damage,
         )
         self._rotation = Rotation(
@@ -117,7 +117,7 @@ class RunningNode:
             proposals=proposals,
             clock=clock,
             set_health=self._set_health,
-            on_epoch=self._snapshots.lease_changed,
+            on_held=self._snapshots.lease_changed,
         )
         self._room = RoomWatch(
             node_id=identity.node_id,

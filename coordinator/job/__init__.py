@@ -1,7 +1,7 @@
 """A backup job as a pure step machine: no clock, no network, no disk; see `coordinator.runner` for the effects."""
 
 from coordinator.job.choosing import Candidate, Replica, Survey, Wish, candidates, choose
-from coordinator.job.machine import begin, step, wake_at
+from coordinator.job.machine import begin, resume, step, wake_at
 from coordinator.job.model import (
     Backup,
     Failure,
@@ -13,6 +13,7 @@ from coordinator.job.model import (
     Verdict,
     blames_replica,
     owner_of,
+    owns,
 )
 
 __all__ = [
@@ -33,6 +34,8 @@ __all__ = [
     "candidates",
     "choose",
     "owner_of",
+    "owns",
+    "resume",
     "step",
     "wake_at",
 ]

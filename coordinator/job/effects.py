@@ -93,6 +93,32 @@ class Publish(Effect):
 
 
 @dataclass(frozen=True, slots=True)
+class FindLease(Effect):
+    """Find the lease that a job holds, whichever coordinator got it."""
+
+    job_id: str
+    pause_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOver(Effect):
+    """Go on with the lease as `owner`: the coordinator before is refused from then on."""
+
+    owner: str
+    ttl_ms: int
+    pause_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw(Effect):
+    """See to it that a snapshot is never published any more, unless it is already."""
+
+    repository: str
+    snapshot_id: str
+    pause_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseLease(Effect):
     """Drop the checkpoint and give the lease back; with epoch 0, whichever lease `owner` holds."""
 

@@ -78,6 +78,30 @@ class Renewed(Answer):
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseFound(Answer):
+    """The lease that the job holds, whichever coordinator got it; epoch 0: none. `snapshot_id` is a fresh id."""
+
+    epoch: int
+    node_id: int
+    snapshot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver(Answer):
+    """The lease is this coordinator's."""
+
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled(Answer):
+    """Whether the snapshot was published; if not, it never will be, and `snapshot_id` is a fresh id."""
+
+    published: bool
+    snapshot_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Published(Answer):
     """The manifest is in the repository."""
 

@@ -7,14 +7,18 @@ after the cluster has renewed the lease of the very epoch it was made under.
 
 from __future__ import annotations
 
-from coordinator.job import happenings
+from dataclasses import replace
+
+from coordinator.job import happenings, resuming
 from coordinator.job.choosing import Wish, choose
 from coordinator.job.effects import Effect
+from coordinator.job.ending import end, end_if_due, end_or_elsewhere
 from coordinator.job.happenings import Answer, Happening
-from coordinator.job.model import Backup, Failure, Lease, Moment, Policy, Request, Step, Verdict, blames_replica
+from coordinator.job.model import Backup, Failure, Lease, Moment, Policy, Request, Step, Verdict
 from coordinator.job.turn import HOLDING, Turn
 from quiesce.errors import (
     BackupCancelled,
+    BackupFailed,
     ClusterDegraded,
     DeadlineExceeded,
     LeaseLost,
@@ -23,10 +27,13 @@ from quiesce.errors import (
     RotationHeld,
 )
 
-# Answers that an election swallows; the replica is not to blame.
-_MARK_AGAIN = frozenset({"NO_LEADER", "NOT_LEADER", "UNAVAILABLE", "DEADLINE_EXCEEDED", "OUTCOME_UNKNOWN"})
 # A cluster between two leaders is worth another look within the step's deadline.
 _PASSING = frozenset({"NO_LEADER", "NOT_LEADER", "UNAVAILABLE"})
+# After these the manifest was certainly not written; after anything else nobody knows.
+_NOT_PUBLISHED = frozenset({"LEASE_LOST", "SNAPSHOT_EXISTS", "REPOSITORY_FULL", "JOB_TAKEN_OVER"})
+_NOT_SETTLED = (
+    "the repository does not say whether the snapshot was published; `quiesce snapshots` shows it when it answers again"
+)
 # How long a job that is to end waits to hear whether its lease was granted.
 _LAST_WORD_MS = 2_000
 
@@ -35,6 +42,16 @@ def begin(request: Request, policy: Policy, now: Moment) -> tuple[Backup, list[E
     """Return a new job and the first thing to do."""
     turn = Turn(Backup(request, policy, started_ms=now.unix_ms), now)
     turn.check()
+    return turn.result()
+
+
+def resume(job: Backup, now: Moment) -> tuple[Backup, list[Effect]]:
+    """Return a job that another coordinator, or this one before its restart, has left, and the first thing to do."""
+    left_at = job.left_at if job.step is Step.RESUME else job.step
+    left = replace(job, left_at=left_at, ticket=0, deadline=0, lease=None, draft=b"", unsettled=None)
+    turn = Turn(replace(left, resumed=job.resumed + 1), now)
+    turn.note("a coordinator goes on with the job")
+    turn.find_lease()
     return turn.result()
 
 
@@ -82,6 +99,13 @@ def _answered(turn: Turn, answer: Answer) -> None:
 def _advance(turn: Turn, answer: Answer) -> None:  # noqa: C901 — one flat table reads best
     job = turn.job
     match job.step, answer:
+        case Step.RESUME, happenings.LeaseFound():
+            resuming.lease_found(turn, answer)
+        case Step.RESUME, happenings.TakenOver(fence=fence):
+            turn.taken_over(fence)
+            resuming.go_on(turn)
+        case Step.SETTLE, happenings.Settled():
+            resuming.settled(turn, answer)
         case Step.CHECK, happenings.RepositoryReady():
             turn.look_around(first=True)
         case Step.CHOOSE, happenings.Surveyed():
@@ -89,14 +113,14 @@ def _advance(turn: Turn, answer: Answer) -> None:  # noqa: C901 — one flat tab
         case Step.TRANSFER, happenings.Transferred(leader_id=leader_id):
             if leader_id == job.node_id:
                 detail = f"node {job.node_id} leads, and no other node took over"
-                _end(turn, Verdict.FAILED, Failure.of(ClusterDegraded(detail=detail)))
-            elif not _end_if_due(turn):
+                end(turn, Verdict.FAILED, Failure.of(ClusterDegraded(detail=detail)))
+            elif not end_if_due(turn):
                 # The new leader has yet to hear of everybody before it lets anyone go.
                 turn.set(transferred=True)
                 turn.look_around(first=True)
         case Step.ACQUIRE, happenings.Acquired(epoch=epoch):
             turn.granted(epoch)
-            if not _end_if_due(turn):
+            if not end_if_due(turn):
                 turn.drain()
         case Step.DRAIN, happenings.Drained():
             turn.write_mark()
@@ -114,7 +138,7 @@ def _advance(turn: Turn, answer: Answer) -> None:  # noqa: C901 — one flat tab
             turn.publish()
         case Step.PUBLISH, happenings.Published():
             turn.note(f"snapshot {job.snapshot_id} is published")
-            _end(turn, Verdict.SUCCEEDED, None)
+            end(turn, Verdict.SUCCEEDED, None)
         case Step.RELEASE, happenings.Released():
             _given_back(turn)
         case Step.RETURN, happenings.Returned():
@@ -156,14 +180,23 @@ def _not_chosen(turn: Turn, failure: Failure, *, again: bool) -> None:
         turn.look_around(first=False)
     elif job.attempt > 1 and job.failure is not None:
         turn.note(f"no other replica can be taken: {failure.message}")
-        _end(turn, Verdict.FAILED, job.failure)
+        end(turn, Verdict.FAILED, job.failure)
     else:
-        _end(turn, Verdict.FAILED, failure)
+        end(turn, Verdict.FAILED, failure)
 
 
 def _failed(turn: Turn, failure: Failure) -> None:
     job = turn.job
     match job.step:
+        case Step.RESUME:
+            resuming.not_resumed(turn, failure)
+        case Step.SETTLE:
+            turn.note_once(f"it is not known yet whether the snapshot was published: {failure.message}")
+            turn.settle(job.unsettled, pause_ms=job.policy.poll_ms)
+        case Step.PUBLISH if failure.reason not in _NOT_PUBLISHED:
+            turn.note(failure.message)
+            turn.abort()
+            turn.settle(failure)
         case Step.CHOOSE:
             _not_chosen(turn, failure, again=failure.reason in _PASSING or job.attempt > 1)
         case Step.FENCE if failure.reason != LeaseLost.reason():
@@ -176,40 +209,9 @@ def _failed(turn: Turn, failure: Failure) -> None:
         case Step.RETURN:
             turn.done(f"node {job.node_id} does not serve yet: {failure.message}")
         case Step.TRANSFER | Step.ACQUIRE if job.ending is not None:
-            _end_if_due(turn)
+            end_if_due(turn)
         case _:
-            _end_or_elsewhere(turn, failure)
-
-
-def _end_or_elsewhere(turn: Turn, failure: Failure) -> None:
-    job = turn.job
-    again = job.step is Step.MARK and failure.reason in _MARK_AGAIN
-    elsewhere = blames_replica(job.step, failure) and not job.request.node_id
-    if not (again or elsewhere) or job.attempt >= job.policy.attempts:
-        _end(turn, Verdict.FAILED, failure)
-        return
-    turn.note(f"failed on node {job.node_id}, attempt {job.attempt}: {failure.message}")
-    turn.fail(failure)
-    turn.set(tried=job.tried if again else job.tried | {job.node_id})
-    turn.release()
-
-
-def _end(turn: Turn, verdict: Verdict, failure: Failure | None) -> None:
-    turn.set(verdict=verdict, ending=None)
-    turn.fail(failure)
-    if failure is not None:
-        turn.note(failure.message)
-    if turn.job.asked_lease:
-        turn.release()
-    else:
-        turn.done("")
-
-
-def _end_if_due(turn: Turn) -> bool:
-    ending = turn.job.ending
-    if ending is not None:
-        _end(turn, *ending)
-    return ending is not None
+            end_or_elsewhere(turn, failure)
 
 
 def _given_back(turn: Turn) -> None:
@@ -237,11 +239,11 @@ def _lease_lost(turn: Turn) -> None:
     job = turn.job
     failure = Failure.of(LeaseLost(epoch=job.epoch))
     turn.set(lease=None)
-    if job.step is Step.PUBLISH:
+    if job.step in (Step.PUBLISH, Step.SETTLE):
         # The fence was passed before; what the publication comes to decides.
         turn.note("the lease ended during the publication")
     elif job.step in HOLDING:
-        _end(turn, Verdict.FAILED, failure)
+        end(turn, Verdict.FAILED, failure)
 
 
 def _ticked(turn: Turn) -> None:
@@ -261,13 +263,21 @@ def _late(turn: Turn) -> None:
     seconds = f"{turn.waited_ms() / 1000:g}"
     failure = Failure.of(DeadlineExceeded(operation=f"The step {job.step} of the backup", seconds=seconds))
     match job.step:
+        case Step.RESUME:
+            turn.abort()
+            resuming.too_late(turn, failure)
+        case Step.SETTLE:
+            turn.abort()
+            turn.note(_NOT_SETTLED)
+            late = Failure.of(BackupFailed(step=Step.PUBLISH.value, detail=_NOT_SETTLED))
+            end(turn, Verdict.FAILED, job.unsettled or late)
         case Step.CHECK:
             detail = f"it did not answer within {seconds} s"
             failure = Failure.of(RepositoryUnusable(repository=job.request.repository, detail=detail))
-            _end(turn, Verdict.FAILED, failure)
+            end(turn, Verdict.FAILED, failure)
         case Step.CHOOSE:
             turn.abort()
-            _end(turn, Verdict.FAILED, job.failure or failure)
+            end(turn, Verdict.FAILED, job.failure or failure)
         case Step.FENCE:
             _lease_lost(turn)
         case _:
@@ -278,7 +288,10 @@ def _cancelled(turn: Turn, why: str) -> None:
     job = turn.job
     failure = Failure.of(BackupCancelled(job_id=job.request.job_id))
     match job.step:
-        case Step.PUBLISH:
+        case Step.RESUME | Step.SETTLE if job.unsettled is None:
+            turn.note_once(f"cancelled: {why}")
+            turn.set(ending=(Verdict.CANCELLED, failure))
+        case Step.PUBLISH | Step.SETTLE:
             turn.note_once(f"cancel came too late ({why}): the snapshot is being published")
         case Step.RETURN:
             turn.done("not waiting for the replica to serve again")
@@ -291,21 +304,24 @@ def _cancelled(turn: Turn, why: str) -> None:
             _end_soon(turn, Verdict.CANCELLED, failure, f"cancelled: {why}")
         case _:
             turn.note(f"cancelled: {why}")
-            _end(turn, Verdict.CANCELLED, failure)
+            end(turn, Verdict.CANCELLED, failure)
 
 
 def _journal_lost(turn: Turn, failure: Failure) -> None:
     match turn.job.step:
+        case Step.RESUME:
+            turn.note_once("the job's state could not be recorded")
+            resuming.too_late(turn, failure)
         case Step.RELEASE if turn.job.verdict is None:
             turn.set(verdict=Verdict.FAILED)
             turn.fail(failure)
-        case Step.PUBLISH | Step.RELEASE | Step.RETURN:
+        case Step.PUBLISH | Step.SETTLE | Step.RELEASE | Step.RETURN:
             turn.note_once(f"the job's state could not be recorded: {failure.message}")
         case Step.TRANSFER | Step.ACQUIRE:
             _end_soon(turn, Verdict.FAILED, failure, "the job's state could not be recorded")
         case _:
             turn.note_once("the job's state could not be recorded")
-            _end(turn, Verdict.FAILED, failure)
+            end(turn, Verdict.FAILED, failure)
 
 
 def _end_soon(turn: Turn, verdict: Verdict, failure: Failure, text: str) -> None:

@@ -11,6 +11,9 @@ from quiesce.errors import QuiesceError, from_reason
 class Step(StrEnum):
     """What a job is waiting for."""
 
+    # After another coordinator, or this one before its restart: what became of the lease.
+    RESUME = "resume"
+
     # The repository takes writes.
     CHECK = "check"
     CHOOSE = "choose"
@@ -24,6 +27,8 @@ class Step(StrEnum):
     # The lease was renewed once more, so that what is published next was made under it.
     FENCE = "fence"
     PUBLISH = "publish"
+    # Whether the snapshot was published, or never will be.
+    SETTLE = "settle"
     RELEASE = "release"
     # The replica serves again; only recorded.
     RETURN = "return"
@@ -108,6 +113,8 @@ class Policy:
     # Without any progress; a snapshot as such may take days.
     stall_ms: int = 120_000
     publish_ms: int = 120_000
+    settle_ms: int = 30_000
+    resume_ms: int = 30_000
     release_ms: int = 10_000
     return_ms: int = 10_000
     # How long the cluster may take to be whole again before another replica is tried.
@@ -115,6 +122,8 @@ class Policy:
     # Pause between two looks at a cluster that is not whole.
     poll_ms: int = 1_000
     attempts: int = 3
+    # A job whose coordinators keep dying must end as well.
+    resumptions: int = 20
 
     def renew_every_ms(self) -> int:
         """Return the time between two renewals of the lease."""
@@ -170,6 +179,8 @@ class Backup:
     # The chosen replica led, and another node has taken over.
     transferred: bool = False
     epoch: int = 0
+    # Of the lease as this coordinator got it or took it over; 0: as it was acquired.
+    fence: int = 0
     snapshot_id: str = ""
     mark: Mark | None = None
     # Set when the lease was asked for, whether or not an answer came.
@@ -179,6 +190,11 @@ class Backup:
     lease: Lease | None = None
     # The manifest's draft, between SNAPSHOT and PUBLISH.
     draft: bytes = b""
+    # Why the publication failed, as long as it is not known whether it did.
+    unsettled: Failure | None = None
+    # How often a coordinator went on with the job, and at which step it was then.
+    resumed: int = 0
+    left_at: Step = Step.CHECK
     ended_ms: int = 0
     events: tuple[JobEvent, ...] = field(default=())
 
@@ -208,6 +224,12 @@ def blames_replica(step: str, failure: Failure) -> bool:
     return step in _ON_REPLICA and failure.reason in _OF_REPLICA
 
 
-def owner_of(job_id: str) -> str:
-    """Return the name under which a job holds the rotation lease; nobody else's is the same."""
-    return f"backup {job_id}"
+def owner_of(job_id: str, resumed: int = 0) -> str:
+    """Return the name under which a job holds the lease; another one each time that a coordinator goes on with it."""
+    return f"backup {job_id} ({resumed + 1})" if resumed else f"backup {job_id}"
+
+
+def owns(owner: str, job_id: str) -> bool:
+    """Say whether a lease is that of a job, whichever coordinator got it."""
+    first = owner_of(job_id)
+    return owner == first or owner.startswith(f"{first} (")

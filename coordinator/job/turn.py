@@ -10,7 +10,7 @@ from coordinator.job.effects import Effect
 from coordinator.job.model import Backup, Failure, JobEvent, Lease, Mark, Moment, Step, owner_of
 
 # Steps in which the lease is held and renewed.
-HOLDING = frozenset({Step.DRAIN, Step.MARK, Step.CHECKPOINT, Step.SNAPSHOT, Step.FENCE, Step.PUBLISH})
+HOLDING = frozenset({Step.DRAIN, Step.MARK, Step.CHECKPOINT, Step.SNAPSHOT, Step.FENCE, Step.PUBLISH, Step.SETTLE})
 # A history is for people; a job that flaps for days must not fill the database with it.
 EVENT_LIMIT = 300
 
@@ -72,6 +72,9 @@ class Turn:
         self.set(tickets=self.job.tickets + 1)
         return self.job.tickets
 
+    def _owner(self) -> str:
+        return owner_of(self.job.request.job_id, self.job.resumed)
+
     def _enter(self, step: Step, wait_ms: int) -> int:
         ticket = self._ticket()
         self.set(step=step, ticket=ticket, deadline=self.now.mono_ms + wait_ms)
@@ -83,6 +86,11 @@ class Turn:
         """Look at the repository, before anything leaves rotation."""
         ticket = self._enter(Step.CHECK, self.job.policy.check_ms)
         self._effects.append(effects.CheckRepository(ticket, 0, self.job.request.repository))
+
+    def begin_again(self) -> None:
+        """Begin the attempt again: nothing has come of it."""
+        self.set(node_id=0, transferred=False, epoch=0, fence=0, mark=None, snapshot_id="")
+        self.check()
 
     def look_around(self, *, first: bool) -> None:
         """Survey the cluster; not `first`: once more, within the same deadline."""
@@ -104,12 +112,12 @@ class Turn:
         job = self.job
         ticket = self._enter(Step.ACQUIRE, job.policy.acquire_ms)
         self.set(asked_lease=True, asked_at=self.now.mono_ms)
-        owner, reason = owner_of(job.request.job_id), f"snapshot {job.snapshot_id}"
-        self._effects.append(effects.AcquireLease(ticket, 0, job.node_id, owner, reason, job.policy.lease_ms))
+        reason = f"snapshot {job.snapshot_id}"
+        self._effects.append(effects.AcquireLease(ticket, 0, job.node_id, self._owner(), reason, job.policy.lease_ms))
 
     def granted(self, epoch: int) -> None:
         """Take note of the lease."""
-        self.set(epoch=epoch)
+        self.set(epoch=epoch, fence=0)
         self.renewed(self.job.asked_at)
         self.note(f"node {self.job.node_id} is out of rotation, epoch {epoch}")
 
@@ -126,8 +134,9 @@ class Turn:
 
     def await_checkpoint(self, mark: Mark) -> None:
         """Wait until the replica has applied the mark."""
-        self.set(mark=mark)
-        self.note(f"the mark is term {mark.term}, index {mark.index}")
+        if mark != self.job.mark:
+            self.set(mark=mark)
+            self.note(f"the mark is term {mark.term}, index {mark.index}")
         ticket = self._enter(Step.CHECKPOINT, self.job.policy.checkpoint_ms)
         self._effects.append(effects.AwaitCheckpoint(ticket, self.job.epoch, self.job.node_id))
 
@@ -173,6 +182,39 @@ class Turn:
         # Megabytes that nobody needs any more.
         self.set(draft=b"")
 
+    def settle(self, failure: Failure | None, *, pause_ms: int = 0) -> None:
+        """Find out whether the snapshot was published, and see to it that otherwise it never will be."""
+        self.set(unsettled=failure)
+        ticket, job = self._again_or_enter(Step.SETTLE), self.job
+        self._effects.append(effects.Withdraw(ticket, job.epoch, job.request.repository, job.snapshot_id, pause_ms))
+
+    # --- going on after another coordinator
+
+    def find_lease(self, *, pause_ms: int = 0) -> None:
+        """Ask which lease the job holds: what is recorded of it may lag behind."""
+        ticket = self._again_or_enter(Step.RESUME)
+        self._effects.append(effects.FindLease(ticket, self.job.epoch, self.job.request.job_id, pause_ms))
+
+    def take_over(self, *, pause_ms: int = 0) -> None:
+        """Go on with the lease, and shut the coordinator before out."""
+        ticket, job = self._again_or_enter(Step.RESUME), self.job
+        self.set(asked_at=self.now.mono_ms + pause_ms)
+        self._effects.append(effects.TakeOver(ticket, job.epoch, self._owner(), job.policy.lease_ms, pause_ms))
+
+    def _again_or_enter(self, step: Step) -> int:
+        """Return a ticket for a step, or for one more try of it within its deadline."""
+        if self.job.step is not step or not self.job.deadline:
+            return self._enter(step, int(getattr(self.job.policy, f"{step.value}_ms")))
+        ticket = self._ticket()
+        self.set(ticket=ticket)
+        return ticket
+
+    def taken_over(self, fence: int) -> None:
+        """Take note that the lease is this coordinator's."""
+        self.set(fence=fence)
+        self.renewed(self.job.asked_at)
+        self.note(f"node {self.job.node_id} is still out of rotation, epoch {self.job.epoch}")
+
     # --- the lease
 
     def renew(self) -> None:
@@ -203,7 +245,7 @@ class Turn:
     def release_stray(self, epoch: int) -> None:
         """Give back a lease that this job does not use."""
         job = self.job
-        self._effects.append(effects.ReleaseLease(self._ticket(), epoch, job.node_id, owner_of(job.request.job_id)))
+        self._effects.append(effects.ReleaseLease(self._ticket(), epoch, job.node_id, self._owner()))
 
     # --- the way back
 
@@ -215,13 +257,20 @@ class Turn:
         job = self.job
         ticket = self._enter(Step.RELEASE, job.policy.release_ms)
         self.set(lease=None, draft=b"")
-        self._effects.append(effects.ReleaseLease(ticket, job.epoch, job.node_id, owner_of(job.request.job_id)))
+        self._effects.append(effects.ReleaseLease(ticket, job.epoch, job.node_id, self._owner()))
 
     def next_attempt(self) -> None:
         """Begin again with another replica."""
         job = self.job
         self.set(
-            attempt=job.attempt + 1, node_id=0, transferred=False, epoch=0, mark=None, asked_lease=False, snapshot_id=""
+            attempt=job.attempt + 1,
+            node_id=0,
+            transferred=False,
+            epoch=0,
+            fence=0,
+            mark=None,
+            asked_lease=False,
+            snapshot_id="",
         )
         self.look_around(first=True)
 

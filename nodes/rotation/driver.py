@@ -11,6 +11,7 @@ from nodes.consensus import Consensus
 from nodes.proposals import Proposals
 from nodes.rotation.admission import Voter
 from nodes.rotation.gate import CaughtUp, Effect, Event, FellBehind, Gate, LeaseEnded, LeaseTaken, Stopping, Tick
+from nodes.rotation.held import Held
 from nodes.rotation.log_clock import LogClock
 from nodes.rotation.succession import choose_successor
 from nodes.service.calls import Calls
@@ -33,7 +34,7 @@ class Rotation:
 
     Args:
         set_health: told whether clients are to come.
-        on_epoch: told the epoch of the lease on this node, or None, whenever it changes.
+        on_held: told what `held` is whenever it changes.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Rotation:
         proposals: Proposals,
         clock: LogClock,
         set_health: Callable[[bool], Awaitable[None]],
-        on_epoch: Callable[[int | None], Awaitable[None]],
+        on_held: Callable[[Held | None], Awaitable[None]],
     ) -> None:
         self.lease: node_pb2.RotationLease | None = None
         self._node_id = node_id
@@ -58,7 +59,7 @@ class Rotation:
         self._proposals = proposals
         self._clock = clock
         self._set_health = set_health
-        self._on_epoch = on_epoch
+        self._on_held = on_held
         self._wake = asyncio.Event()
         self._tasks: asyncio.TaskGroup
         self._catching_up: asyncio.Task[None] | None = None
@@ -85,6 +86,11 @@ class Rotation:
     def epoch(self) -> int | None:
         """The epoch of the lease on this node, or None."""
         return self._epoch
+
+    @property
+    def held(self) -> Held | None:
+        """The lease on this node and whose it is, or None."""
+        return Held.of(self.lease) if self._epoch is not None and self.lease is not None else None
 
     @property
     def out(self) -> int | None:
@@ -156,16 +162,16 @@ class Rotation:
 
     async def _watch(self) -> None:
         served: bool | None = None
-        told: int | None = self._epoch
+        told = self.held
         while True:
             self.look()
             self._step(Tick())
             if self._gate.open is not served:
                 served = self._gate.open
                 await self._set_health(served)
-            if self._epoch != told:
-                told = self._epoch
-                await self._on_epoch(told)
+            if self.held != told:
+                told = self.held
+                await self._on_held(told)
             try:
                 await asyncio.wait_for(self._wake.wait(), _LOOK_S)
             except TimeoutError:

@@ -194,7 +194,7 @@ class NodeService(node_pb2_grpc.NodeServicer):
     ) -> node_pb2.DropCheckpointResponse:
         """Remove the checkpoint of an epoch, if it is there."""
         self._parts.calls.check_cluster(context)
-        await self._parts.snapshots.drop(request.epoch)
+        await self._parts.snapshots.drop(request)
         return node_pb2.DropCheckpointResponse()
 
     @typed_errors

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from nodes.data_directory import DataDirectory
+from nodes.rotation.held import Held
 from nodes.service.worker_process import WorkerProcess
 from quiesce.errors import DamagedStore, InvalidRequest, LeaseLost, NoCheckpoint, QuiesceError, SnapshotWorkerFailed
 from quiesce.v1 import node_pb2
@@ -17,7 +18,7 @@ class Snapshots:
     """Runs the worker, and kills it when its caller, its lease or the daemon goes.
 
     Args:
-        epoch: returns the epoch of the lease on this node, or None.
+        held: returns the lease on this node and whose it is, or None.
         on_damage: told what is wrong with the checkpoint: its tables are those of the store.
     """
 
@@ -27,15 +28,15 @@ class Snapshots:
         node_id: int,
         cluster_id: str,
         data: DataDirectory,
-        epoch: Callable[[], int | None],
+        held: Callable[[], Held | None],
         on_damage: Callable[[QuiesceError], None],
     ) -> None:
         self._node_id = node_id
         self._cluster_id = cluster_id
         self._data = data
-        self._epoch = epoch
+        self._held = held
         self._on_damage = on_damage
-        self._running: tuple[int, WorkerProcess] | None = None
+        self._running: tuple[Held, WorkerProcess] | None = None
         self._starting = asyncio.Lock()
 
     async def take(self, request: node_pb2.TakeSnapshotRequest) -> AsyncGenerator[node_pb2.SnapshotProgress]:
@@ -43,7 +44,7 @@ class Snapshots:
 
         Raises:
             InvalidRequest: it names no snapshot or no repository.
-            LeaseLost: the lease of that epoch is not on this node, or ended meanwhile.
+            LeaseLost: the lease of that epoch is not on this node, or not the caller's, or ended meanwhile.
             NoCheckpoint: nothing lies here of that epoch.
             QuiesceError: what the worker ended with.
         """
@@ -55,17 +56,16 @@ class Snapshots:
                 node_id=self._node_id, code=-1, detail="another request for a snapshot took its place"
             )
             await self._end(superseded)
-            if self._epoch() != request.epoch:
-                raise LeaseLost(epoch=request.epoch)
+            held = self._check(request)
             worker = await WorkerProcess.start(self._node_id, arguments)
-            self._running = request.epoch, worker
+            self._running = held, worker
         try:
             async with aclosing(worker.progress()) as reports:
                 async for progress in reports:
                     yield progress
         except QuiesceError as error:
             # When the lease ends its checkpoint goes at once, and the worker may say that first.
-            if self._epoch() != request.epoch:
+            if self._held() != held:
                 raise LeaseLost(epoch=request.epoch) from error
             if isinstance(error, DamagedStore):
                 self._on_damage(error)
@@ -76,8 +76,7 @@ class Snapshots:
                 self._running = None
 
     def _arguments(self, request: node_pb2.TakeSnapshotRequest) -> list[str]:
-        if self._epoch() != request.epoch:
-            raise LeaseLost(epoch=request.epoch)
+        self._check(request)
         found = self._data.checkpoint(request.epoch)
         if found is None:
             raise NoCheckpoint(node_id=self._node_id, epoch=request.epoch)
@@ -97,16 +96,29 @@ class Snapshots:
             *(f"--database={name}" for name in request.databases),
         ]
 
-    async def lease_changed(self, epoch: int | None) -> None:
-        """End a worker whose lease is over."""
-        if self._running is not None and self._running[0] != epoch:
-            await self._end(LeaseLost(epoch=self._running[0]))
+    def _check(self, request: node_pb2.TakeSnapshotRequest | node_pb2.DropCheckpointRequest) -> Held:
+        held = Held(request.epoch, request.fence or request.epoch)
+        if self._held() != held:
+            raise LeaseLost(epoch=request.epoch)
+        return held
 
-    async def drop(self, epoch: int) -> None:
-        """Remove a checkpoint, and end the worker that reads it."""
-        if self._running is not None and self._running[0] == epoch:
-            await self._end(NoCheckpoint(node_id=self._node_id, epoch=epoch))
-        await asyncio.to_thread(self._data.remove_checkpoint, epoch)
+    async def lease_changed(self, held: Held | None) -> None:
+        """End a worker whose lease is over, or was taken over."""
+        if self._running is not None and self._running[0] != held:
+            await self._end(LeaseLost(epoch=self._running[0].epoch))
+
+    async def drop(self, request: node_pb2.DropCheckpointRequest) -> None:
+        """Remove a checkpoint, and end the worker that reads it.
+
+        Raises:
+            LeaseLost: somebody else has taken its lease over.
+        """
+        held = self._held()
+        if held is not None and held.epoch == request.epoch:
+            self._check(request)
+        if self._running is not None and self._running[0].epoch == request.epoch:
+            await self._end(NoCheckpoint(node_id=self._node_id, epoch=request.epoch))
+        await asyncio.to_thread(self._data.remove_checkpoint, request.epoch)
 
     async def stop(self) -> None:
         """End the worker: the daemon is being stopped."""

@@ -172,15 +172,17 @@ def _rotation(working: Working, command: Command, kind: str, place: Place) -> Ou
         working.set_lease(lease)
         return Outcome(lease=lease)
     if kind == "renew_drain":
-        lease = rotation.renewed(state.lease, command.renew_drain, now_ms=now)
+        lease = rotation.renewed(state.lease, command.renew_drain, index=index, now_ms=now)
         working.set_lease(lease)
         return Outcome(lease=lease)
     if kind == "undrain":
         if state.lease is not None and state.lease.epoch == command.undrain.epoch:
+            rotation.check_fence(state.lease, command.undrain.fence)
             working.set_lease(None)
         return Outcome(done=Done())
-    epoch = rotation.of_epoch(state.lease, command.checkpoint.epoch).epoch
-    return Outcome(mark=Mark(term=place.term, index=index, time_ms=now, epoch=epoch))
+    lease = rotation.of_epoch(state.lease, command.checkpoint.epoch)
+    rotation.check_fence(lease, command.checkpoint.fence)
+    return Outcome(mark=Mark(term=place.term, index=index, time_ms=now, epoch=lease.epoch))
 
 
 def _members(working: Working, command: Command, kind: str) -> Membership:

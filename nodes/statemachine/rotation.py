@@ -28,19 +28,26 @@ def granted(held: RotationLease | None, request: DrainRequest, *, epoch: int, no
         acquired_ms=now_ms,
         expires_ms=now_ms + _ttl(request.ttl_ms),
         epoch=epoch,
+        fence=epoch,
     )
 
 
-def renewed(held: RotationLease | None, request: RenewDrainRequest, *, now_ms: int) -> RotationLease:
-    """Return the lease with its new end.
+def renewed(held: RotationLease | None, request: RenewDrainRequest, *, index: int, now_ms: int) -> RotationLease:
+    """Return the lease with its new end; where it is taken over, for its new holder, who gets a fence of his own.
 
     Raises:
-        LeaseLost: the lease of that epoch is not held any more.
+        LeaseLost: the lease of that epoch is not held any more, or somebody else has taken it over.
         InvalidRequest: its time is none or over a day.
     """
-    held = of_epoch(held, request.epoch)
     lease = RotationLease()
-    lease.CopyFrom(held)
+    lease.CopyFrom(of_epoch(held, request.epoch))
+    if request.take_over_as:
+        # The entry's index is the fence: of two that take over in one entry it would be the same.
+        if lease.fence == index:
+            raise LeaseLost(epoch=lease.epoch)
+        lease.owner, lease.fence = request.take_over_as, index
+    else:
+        check_fence(lease, request.fence)
     lease.expires_ms = now_ms + _ttl(request.ttl_ms)
     return lease
 
@@ -53,6 +60,17 @@ def of_epoch(held: RotationLease | None, epoch: int) -> RotationLease:
     """
     if held is None or held.epoch != epoch:
         raise LeaseLost(epoch=epoch)
+    return held
+
+
+def check_fence(held: RotationLease, fence: int) -> RotationLease:
+    """Return the lease, if `fence` is its present holder's; 0 is that of who acquired it.
+
+    Raises:
+        LeaseLost: somebody else has taken it over.
+    """
+    if (fence or held.epoch) != (held.fence or held.epoch):
+        raise LeaseLost(epoch=held.epoch)
     return held
 
 

@@ -139,26 +139,35 @@ class Admin:
         attempts = self._calls.attempts("the drain", Effect.TWICE)
         return await self._calls.unary(lambda node: node.node.Drain, request, attempts, to=To.LEADER)
 
-    async def renew_drain(self, epoch: int, ttl_ms: int) -> RotationLease:
-        """Let a lease last `ttl_ms` milliseconds from now; LeaseLost if it has ended."""
-        request = node_pb2.RenewDrainRequest(epoch=epoch, ttl_ms=ttl_ms)
+    async def renew_drain(self, epoch: int, ttl_ms: int, *, fence: int = 0) -> RotationLease:
+        """Let a lease last `ttl_ms` milliseconds from now; LeaseLost if it has ended, or another has taken it over.
+
+        Here and below `fence` is that of the lease as it was acquired or taken over; 0: as it was acquired.
+        """
+        request = node_pb2.RenewDrainRequest(epoch=epoch, ttl_ms=ttl_ms, fence=fence)
         attempts = self._calls.attempts("renewing the lease", Effect.SAME)
         return await self._calls.unary(lambda node: node.node.RenewDrain, request, attempts, to=To.LEADER)
 
-    async def undrain(self, epoch: int) -> None:
-        """Give a lease back; one that has ended is no error."""
-        request = node_pb2.UndrainRequest(epoch=epoch)
+    async def take_over_drain(self, epoch: int, ttl_ms: int, owner: str) -> RotationLease:
+        """Go on with a lease for its holder, who is refused from now on; LeaseLost if it has ended."""
+        request = node_pb2.RenewDrainRequest(epoch=epoch, ttl_ms=ttl_ms, take_over_as=owner)
+        attempts = self._calls.attempts("taking the lease over", Effect.SAME)
+        return await self._calls.unary(lambda node: node.node.RenewDrain, request, attempts, to=To.LEADER)
+
+    async def undrain(self, epoch: int, *, fence: int = 0) -> None:
+        """Give a lease back; one that has ended is no error, LeaseLost if another has taken it over."""
+        request = node_pb2.UndrainRequest(epoch=epoch, fence=fence)
         attempts = self._calls.attempts("giving the lease back", Effect.SAME)
         await self._calls.unary(lambda node: node.node.Undrain, request, attempts, to=To.LEADER)
 
-    async def checkpoint(self, epoch: int) -> Mark:
+    async def checkpoint(self, epoch: int, *, fence: int = 0) -> Mark:
         """Set a mark in the log; the node out of rotation checkpoints its store exactly there.
 
         Raises:
             LeaseLost: the lease of this epoch has ended.
             OutcomeUnknown: the answer was lost, and with it the mark.
         """
-        request = node_pb2.CheckpointRequest(epoch=epoch)
+        request = node_pb2.CheckpointRequest(epoch=epoch, fence=fence)
         attempts = self._calls.attempts("the checkpoint", Effect.TWICE)
         return await self._calls.unary(lambda node: node.node.Checkpoint, request, attempts, to=To.LEADER)
 
@@ -188,12 +197,12 @@ class Admin:
         finally:
             await answers.aclose()
 
-    async def drop_checkpoint(self, node_id: int, epoch: int) -> None:
-        """Remove a checkpoint from a node."""
+    async def drop_checkpoint(self, node_id: int, epoch: int, *, fence: int = 0) -> None:
+        """Remove a checkpoint from a node; LeaseLost if another has taken its lease over."""
         address = await self._address(node_id)
         await direct.call(
             self._calls.connections.to(address).node.DropCheckpoint,
-            node_pb2.DropCheckpointRequest(epoch=epoch),
+            node_pb2.DropCheckpointRequest(epoch=epoch, fence=fence),
             address=address,
             operation="dropping the checkpoint",
             timeout_s=self._calls.timeout_s,

@@ -154,6 +154,7 @@ class BlockingAdmin(Blocking[Admin]):
     change_node_address = waits(Admin.change_node_address)
     drain = waits(Admin.drain)
     renew_drain = waits(Admin.renew_drain)
+    take_over_drain = waits(Admin.take_over_drain)
     undrain = waits(Admin.undrain)
     checkpoint = waits(Admin.checkpoint)
     take_snapshot = iterates(Admin.take_snapshot)

@@ -6,13 +6,19 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from quiesce.errors import DamagedObject, RepositoryUnusable, SnapshotExists, UnknownSnapshot
+from quiesce.errors import DamagedObject, LeaseLost, RepositoryUnusable, SnapshotExists, UnknownSnapshot
 from quiesce.repository import layout
 from quiesce.repository.directory import DirectoryStore
 from quiesce.repository.objects import ObjectStore
 from quiesce.snapshot.identifier import LATEST, is_snapshot_id
 from quiesce.snapshot.malformed import MalformedObject
-from quiesce.snapshot.manifest import Manifest, decode_manifest, encode_manifest
+from quiesce.snapshot.manifest import (
+    Manifest,
+    decode_manifest,
+    encode_manifest,
+    encode_withdrawal,
+    is_withdrawal,
+)
 from quiesce.snapshot.pack import PackEntry, digest, pack_index
 from quiesce.snapshot.sealed import seal, unseal
 from quiesce.snapshot.table import PageTable, decode_table, encode_table
@@ -82,6 +88,8 @@ class Repository:
         try:
             manifest = decode_manifest(data)
         except MalformedObject as error:
+            if is_withdrawal(data):
+                raise UnknownSnapshot(snapshot_id=snapshot_id, repository=self.location) from None
             raise self.damaged(name, error) from error
         if manifest.snapshot_id != snapshot_id:
             raise self.damaged(name, f"it is the manifest of snapshot {manifest.snapshot_id}")
@@ -108,12 +116,26 @@ class Repository:
 
         Raises:
             SnapshotExists: there is another snapshot of that id.
+            LeaseLost: it was withdrawn, by who took over from the one that publishes.
             RepositoryFull: there is no room.
             RepositoryUnusable: it could not be written.
         """
         name, data = layout.manifest(manifest.snapshot_id), encode_manifest(manifest)
-        if not self.objects.put_new(name, data) and self.objects.get(name) != data:
-            raise SnapshotExists(snapshot_id=manifest.snapshot_id, repository=self.location)
+        if self.objects.put_new(name, data) or (found := self.objects.get(name)) == data:
+            return
+        if is_withdrawal(found):
+            raise LeaseLost(epoch=manifest.mark.epoch)
+        raise SnapshotExists(snapshot_id=manifest.snapshot_id, repository=self.location)
+
+    def withdraw(self, snapshot_id: str, why: str) -> bool:
+        """See to it that a snapshot is never published any more, whoever tries; return False where it is already.
+
+        Raises:
+            RepositoryFull: there is no room.
+            RepositoryUnusable: it could not be written.
+        """
+        name = layout.manifest(snapshot_id)
+        return self.objects.put_new(name, encode_withdrawal(snapshot_id, why)) or is_withdrawal(self.objects.get(name))
 
     def read_table(self, manifest: Manifest) -> PageTable:
         """Return the page table of a snapshot.

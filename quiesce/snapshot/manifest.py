@@ -97,6 +97,19 @@ def encode_manifest(manifest: Manifest) -> bytes:
     return seal({"format": document.pop("format"), **document})
 
 
+def encode_withdrawal(snapshot_id: str, why: str) -> bytes:
+    """Return what lies in the place of the manifest of a snapshot that must not come any more."""
+    return seal({"format": FORMAT_VERSION, "withdrawn": snapshot_id, "why": why})
+
+
+def is_withdrawal(data: bytes) -> bool:
+    """Say whether an object in the place of a manifest is a withdrawal."""
+    try:
+        return "withdrawn" in unseal(data)
+    except MalformedObject:
+        return False
+
+
 def decode_manifest(data: bytes) -> Manifest:
     """Return the manifest in an object.
 

@@ -447,6 +447,7 @@ class RotationLease(_message.Message):
     ACQUIRED_MS_FIELD_NUMBER: _builtins.int
     EXPIRES_MS_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
+    FENCE_FIELD_NUMBER: _builtins.int
     node_id: _builtins.int
     owner: _builtins.str
     reason: _builtins.str
@@ -455,6 +456,8 @@ class RotationLease(_message.Message):
     expires_ms: _builtins.int
     epoch: _builtins.int
     """The log index of its acquisition: grows for ever, fences late writers."""
+    fence: _builtins.int
+    """The log index at which its present holder got it, or took it over: requests that carry an older one are refused."""
     def __init__(
         self,
         *,
@@ -464,10 +467,11 @@ class RotationLease(_message.Message):
         acquired_ms: _builtins.int = ...,
         expires_ms: _builtins.int = ...,
         epoch: _builtins.int = ...,
+        fence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acquired_ms", b"acquired_ms", "epoch", b"epoch", "expires_ms", b"expires_ms", "node_id", b"node_id", "owner", b"owner", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acquired_ms", b"acquired_ms", "epoch", b"epoch", "expires_ms", b"expires_ms", "fence", b"fence", "node_id", b"node_id", "owner", b"owner", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -503,21 +507,30 @@ Global___DrainRequest: _TypeAlias = DrainRequest  # noqa: Y015
 
 @_typing.final
 class RenewDrainRequest(_message.Message):
+    """In each of these a `fence` of 0 is that of who acquired the lease."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     EPOCH_FIELD_NUMBER: _builtins.int
     TTL_MS_FIELD_NUMBER: _builtins.int
+    FENCE_FIELD_NUMBER: _builtins.int
+    TAKE_OVER_AS_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     ttl_ms: _builtins.int
+    fence: _builtins.int
+    take_over_as: _builtins.str
+    """Not empty: the sender goes on for the holder, whoever that is, under this name. The answer has the new fence."""
     def __init__(
         self,
         *,
         epoch: _builtins.int = ...,
         ttl_ms: _builtins.int = ...,
+        fence: _builtins.int = ...,
+        take_over_as: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "ttl_ms", b"ttl_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "fence", b"fence", "take_over_as", b"take_over_as", "ttl_ms", b"ttl_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -528,15 +541,18 @@ class UndrainRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     EPOCH_FIELD_NUMBER: _builtins.int
+    FENCE_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
+    fence: _builtins.int
     def __init__(
         self,
         *,
         epoch: _builtins.int = ...,
+        fence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "fence", b"fence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -562,15 +578,18 @@ class CheckpointRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     EPOCH_FIELD_NUMBER: _builtins.int
+    FENCE_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
+    fence: _builtins.int
     def __init__(
         self,
         *,
         epoch: _builtins.int = ...,
+        fence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "fence", b"fence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -614,11 +633,13 @@ class TakeSnapshotRequest(_message.Message):
     REPOSITORY_FIELD_NUMBER: _builtins.int
     DATABASES_FIELD_NUMBER: _builtins.int
     RATE_LIMIT_FIELD_NUMBER: _builtins.int
+    FENCE_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     snapshot_id: _builtins.str
     repository: _builtins.str
     rate_limit: _builtins.int
     """The most bytes read a second; 0: no limit."""
+    fence: _builtins.int
     @_builtins.property
     def databases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Empty: all."""
@@ -631,10 +652,11 @@ class TakeSnapshotRequest(_message.Message):
         repository: _builtins.str = ...,
         databases: _abc.Iterable[_builtins.str] | None = ...,
         rate_limit: _builtins.int = ...,
+        fence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["databases", b"databases", "epoch", b"epoch", "rate_limit", b"rate_limit", "repository", b"repository", "snapshot_id", b"snapshot_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["databases", b"databases", "epoch", b"epoch", "fence", b"fence", "rate_limit", b"rate_limit", "repository", b"repository", "snapshot_id", b"snapshot_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -704,15 +726,18 @@ class DropCheckpointRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     EPOCH_FIELD_NUMBER: _builtins.int
+    FENCE_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
+    fence: _builtins.int
     def __init__(
         self,
         *,
         epoch: _builtins.int = ...,
+        fence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "fence", b"fence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

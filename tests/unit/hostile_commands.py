@@ -339,9 +339,11 @@ KINDS_OF_COMMAND: dict[str, st.SearchStrategy[Any]] = {
     "alter_schema": ALTERS,
     "publish_database": st.builds(db.PublishDatabaseRequest, name=DATABASES),
     "drain": st.builds(node_pb2.DrainRequest, node_id=U64, owner=TEXTS, reason=TEXTS, ttl_ms=U64),
-    "renew_drain": st.builds(node_pb2.RenewDrainRequest, epoch=EPOCHS, ttl_ms=U64),
-    "undrain": st.builds(node_pb2.UndrainRequest, epoch=EPOCHS),
-    "checkpoint": st.builds(node_pb2.CheckpointRequest, epoch=EPOCHS),
+    "renew_drain": st.builds(
+        node_pb2.RenewDrainRequest, epoch=EPOCHS, ttl_ms=U64, fence=EPOCHS, take_over_as=mostly(st.just(""), TEXTS)
+    ),
+    "undrain": st.builds(node_pb2.UndrainRequest, epoch=EPOCHS, fence=EPOCHS),
+    "checkpoint": st.builds(node_pb2.CheckpointRequest, epoch=EPOCHS, fence=EPOCHS),
     "advance_clock": st.builds(peer_pb2.AdvanceClock),
     "change_membership": MEMBERSHIP_CHANGES,
     "adopt_membership": MEMBERSHIPS,

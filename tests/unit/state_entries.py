@@ -85,16 +85,17 @@ def drain(node_id: int, ttl_ms: int = 60_000, time_ms: int = 0) -> peer_pb2.Comm
     return command(time_ms, drain=node_pb2.DrainRequest(node_id=node_id, owner="o", reason="r", ttl_ms=ttl_ms))
 
 
-def renew(epoch: int, ttl_ms: int, time_ms: int = 0) -> peer_pb2.Command:
-    return command(time_ms, renew_drain=node_pb2.RenewDrainRequest(epoch=epoch, ttl_ms=ttl_ms))
+def renew(epoch: int, ttl_ms: int, time_ms: int = 0, fence: int = 0, take_over_as: str = "") -> peer_pb2.Command:
+    request = node_pb2.RenewDrainRequest(epoch=epoch, ttl_ms=ttl_ms, fence=fence, take_over_as=take_over_as)
+    return command(time_ms, renew_drain=request)
 
 
-def mark(epoch: int) -> peer_pb2.Command:
-    return command(checkpoint=node_pb2.CheckpointRequest(epoch=epoch))
+def mark(epoch: int, fence: int = 0) -> peer_pb2.Command:
+    return command(checkpoint=node_pb2.CheckpointRequest(epoch=epoch, fence=fence))
 
 
-def undrain(epoch: int) -> peer_pb2.Command:
-    return command(undrain=node_pb2.UndrainRequest(epoch=epoch))
+def undrain(epoch: int, fence: int = 0) -> peer_pb2.Command:
+    return command(undrain=node_pb2.UndrainRequest(epoch=epoch, fence=fence))
 
 
 def adopt(*node_ids: int) -> peer_pb2.Command:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from snapshot_fakes import take, world
 
-from quiesce.errors import DamagedObject, QuiesceError, RepositoryUnusable, SnapshotExists, UnknownSnapshot
+from quiesce.errors import DamagedObject, LeaseLost, QuiesceError, RepositoryUnusable, SnapshotExists, UnknownSnapshot
 from quiesce.repository import SegmentReader, VerifyStep, open_repository, verify_snapshot
 from quiesce.snapshot import digest
 from quiesce.snapshot.sealed import seal
@@ -58,6 +58,23 @@ def test_a_manifest_is_published_once(tmp_path: Path) -> None:
     with pytest.raises(SnapshotExists):
         repository.publish_manifest(msgspec.structs.replace(manifest, node_id=3))
     assert repository.read_manifest("s1") == manifest
+
+
+def test_a_snapshot_is_published_or_withdrawn_and_never_both(tmp_path: Path) -> None:
+    store = world(pages=1)
+    repository = open_repository(tmp_path, create=True)
+    late, _ = take(store, repository, "s1", publish=False)
+    assert repository.withdraw("s1", "another went on")
+    assert repository.withdraw("s1", "said twice")
+    with pytest.raises(LeaseLost):
+        repository.publish_manifest(late)
+    with pytest.raises(UnknownSnapshot):
+        repository.read_manifest("s1")
+    assert repository.list_snapshots() == []
+    other, _ = take(store, repository, "s2", publish=False)
+    repository.publish_manifest(other)
+    assert not repository.withdraw("s2", "too late")
+    assert repository.list_snapshots() == [other]
 
 
 def test_finding_snapshots(tmp_path: Path) -> None:

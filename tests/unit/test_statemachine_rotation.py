@@ -26,6 +26,24 @@ def test_one_lease_at_a_time(tmp_path: Path) -> None:
     assert told == [1, 1, None, replica.state.applied[0]]
 
 
+def test_who_was_taken_over_from_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    replica = Replica(tmp_path)
+    replica.ok(drain(2, time_ms=5000))
+    [outcome] = replica.ok(renew(1, 2000, take_over_as="another"))
+    lease, fence = outcome.lease, replica.state.applied[0]
+    assert (lease.owner, lease.epoch, lease.fence, lease.expires_ms) == ("another", 1, fence, 7000)
+    for late in (0, 1, fence + 1):
+        for command in (renew(1, 9000, fence=late), mark(1, late), undrain(1, late)):
+            assert replica.refused(command)[0] == "LEASE_LOST"
+    assert replica.state.store.state.lease == lease
+    # Two in one entry could not be told apart.
+    first, second = replica(renew(1, 2000, take_over_as="b"), renew(1, 2000, take_over_as="c"))
+    assert (first.lease.owner, second.failure.reason) == ("b", "LEASE_LOST")
+    assert replica.ok(mark(1, first.lease.fence))[0].mark.epoch == 1
+    replica.ok(undrain(1, first.lease.fence))
+    assert replica.refused(renew(1, 2000, take_over_as="d"))[0] == "LEASE_LOST"
+
+
 def test_lease_ends_in_log_time_whoever_asks(tmp_path: Path) -> None:
     replica = Replica(tmp_path)
     replica.ok(drain(2, ttl_ms=1000, time_ms=5000))

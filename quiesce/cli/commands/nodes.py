@@ -99,7 +99,7 @@ def undrain(output: Output, node_id: int, cluster: str) -> None:
     with Client(cluster, timeout_s=TIMEOUT_S) as client:
         lease = _lease_of(client, node_id)
         if lease is not None:
-            client.admin.undrain(lease.epoch)
+            client.admin.undrain(lease.epoch, fence=lease.fence)
     if lease is None:
         output.result({"node_id": node_id, "epoch": None}, f"Node {node_id} is in rotation already.")
     else:
