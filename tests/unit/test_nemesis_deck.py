@@ -16,6 +16,12 @@ def test_later_some_come_in_pairs_of_different_ones():
     assert all(one != other for one, other in pairs)
 
 
+def test_one_new_node_at_a_time():
+    many = [step.faults for step in itertools.islice(steps(random.Random(3)), 20_000)]
+    assert not any(sum(name.startswith("replace") for name in faults) > 1 for faults in many)
+    assert sum(faults[0].startswith("replace") and len(faults) == 2 for faults in many) > 100
+
+
 def test_a_seed_names_the_steps():
     def drawn(seed):
         return list(itertools.islice(steps(random.Random(seed)), 100))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from random import Random
 
@@ -50,6 +50,12 @@ class Step:
     patient: bool
 
 
+def _fitting(first: str, names: Iterable[str]) -> list[str]:
+    """Return what can come at the same time as `first`: there is one free place for a new node, not two."""
+    one = [name for name in FAULTS if name.startswith("replace")]
+    return [name for name in names if name != first and not (name in one and first in one)]
+
+
 def steps(rng: Random, names: list[str] | None = None) -> Iterator[Step]:
     """Yield steps for ever: each fault once before any comes again, so that a short run has them all."""
     deck: list[str] = []
@@ -63,7 +69,7 @@ def steps(rng: Random, names: list[str] | None = None) -> Iterator[Step]:
         hold = _HOLD_S
         if number >= len(names or FAULTS):
             if rng.random() < _SECOND:
-                chosen.append(rng.choice([name for name in names or FAULTS if name != chosen[0]]))
+                chosen += [rng.choice(fitting)] if (fitting := _fitting(chosen[0], names or FAULTS)) else []
             if rng.random() < _LONG:
                 hold = _LONG_S
         number += 1
