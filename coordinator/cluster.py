@@ -42,15 +42,19 @@ class Nodes(Protocol):
         """See `Admin.drain`."""
         ...
 
-    async def renew_drain(self, epoch: int, ttl_ms: int) -> RotationLease:
+    async def renew_drain(self, epoch: int, ttl_ms: int, *, fence: int = 0) -> RotationLease:
         """See `Admin.renew_drain`."""
         ...
 
-    async def undrain(self, epoch: int) -> None:
+    async def take_over_drain(self, epoch: int, ttl_ms: int, owner: str) -> RotationLease:
+        """See `Admin.take_over_drain`."""
+        ...
+
+    async def undrain(self, epoch: int, *, fence: int = 0) -> None:
         """See `Admin.undrain`."""
         ...
 
-    async def checkpoint(self, epoch: int) -> Mark:
+    async def checkpoint(self, epoch: int, *, fence: int = 0) -> Mark:
         """See `Admin.checkpoint`."""
         ...
 
@@ -60,7 +64,7 @@ class Nodes(Protocol):
         """See `Admin.take_snapshot`."""
         ...
 
-    async def drop_checkpoint(self, node_id: int, epoch: int) -> None:
+    async def drop_checkpoint(self, node_id: int, epoch: int, *, fence: int = 0) -> None:
         """See `Admin.drop_checkpoint`."""
         ...
 
@@ -123,7 +127,7 @@ def held(status: NodeStatus) -> Held | None:
     lease = status.lease
     if not status.HasField("lease") or lease.expires_ms <= status.log_time_ms:
         return None
-    return Held(lease.node_id, lease.owner, lease.reason, lease.expires_ms, lease.epoch)
+    return Held(lease.node_id, lease.owner, lease.reason, lease.expires_ms, lease.epoch, lease.fence)
 
 
 async def lease_held(nodes: Nodes) -> Held | None:

@@ -17,6 +17,8 @@ class CoordinatorConfig:
     """What a coordinator is told; the keys of the same names are described in `KEYS`."""
 
     listen: str
+    # Empty: as `listen` says.
+    advertise: str
     cluster: Sequence[str]
     # Empty: every request must name one.
     repository: str
@@ -30,6 +32,10 @@ def _address(key: str, value: object) -> str:
     if not host or not port.isdigit() or int(port) > 65_535:
         raise InvalidConfiguration(detail=f"{key}: `{value}` is not host:port")
     return f"{host}:{port}"
+
+
+def _optional_address(key: str, value: object) -> str:
+    return _address(key, value) if str(value).strip() else ""
 
 
 def _addresses(key: str, value: object) -> tuple[str, ...]:
@@ -50,6 +56,7 @@ def _repository(key: str, value: object) -> str:
 _wait = milliseconds(1_000, DAY_MS)
 KEYS = (
     Key("listen", _address, "127.0.0.1:7100", "host:port to listen on."),
+    Key("advertise", _optional_address, "", "host:port at which clients and other coordinators are told to reach it."),
     Key("cluster", _addresses, "127.0.0.1:7101,127.0.0.1:7102,127.0.0.1:7103", "host:port of the cluster's nodes."),
     Key("repository", _repository, "", "The directory for snapshots where a request names none; nodes must see it."),
     Key("lease", milliseconds(LEAST_LEASE_MS, GREATEST_LEASE_MS), "30s", "A replica is back within it, whatever dies."),
@@ -81,6 +88,7 @@ def coordinator_config(values: Mapping[str, object]) -> CoordinatorConfig:
     )
     return CoordinatorConfig(
         listen=parsed["listen"],
+        advertise=parsed["advertise"],
         cluster=parsed["cluster"],
         repository=parsed["repository"],
         policy=policy,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator
 
@@ -14,6 +15,7 @@ import structlog
 from coordinator.config import CoordinatorConfig
 from coordinator.job import Moment
 from coordinator.jobs import Identifiers, Jobs
+from coordinator.leadership import Leadership, run_while_leading
 from coordinator.policies import PolicyStore, Scheduler
 from coordinator.policies.service import SERVICE as POLICIES_SERVICE
 from coordinator.policies.service import PoliciesService
@@ -29,10 +31,11 @@ from quiesce.v1 import backup_pb2_grpc, policy_pb2_grpc
 
 log = structlog.get_logger()
 
-# Five seconds from SIGTERM to the end: the lease goes first, then those who watch.
+# Five seconds from SIGTERM to the end: jobs are left to the next coordinator first.
 STOP_JOBS_S = 4.0
 STOP_CALLS_S = 0.5
 MEMBERS_EVERY_S = 5.0
+READY_LOOK_S = 0.1
 
 
 def now() -> Moment:
@@ -68,6 +71,13 @@ async def serve(config: CoordinatorConfig) -> None:
         loop.add_signal_handler(number, stop.set)
     snapshots = Snapshots(RepositoryThreads())
     async with AsyncClient(config.cluster, name="coordinator") as client:
+        leadership = Leadership(
+            client,
+            # The same after a restart, so that it need not wait for its own lease to end.
+            holder=f"{socket.gethostname()} {config.advertise or config.listen}",
+            address=config.advertise or config.listen,
+            clock_ms=lambda: now().mono_ms,
+        )
         jobs = Jobs(
             nodes=client.admin,
             documents=client,
@@ -76,6 +86,7 @@ async def serve(config: CoordinatorConfig) -> None:
             clock=now,
             identifiers=identifiers(),
             addresses=", ".join(config.cluster),
+            leadership=leadership,
         )
         service = BackupsService(
             jobs=jobs,
@@ -101,17 +112,18 @@ async def serve(config: CoordinatorConfig) -> None:
             await server.set_serving(name, False)
         port = await server.start([SERVICE, POLICIES_SERVICE])
         log.info("listening", address=config.listen, port=port, cluster=", ".join(config.cluster))
-        ready = asyncio.create_task(jobs.make_ready())
+        held = asyncio.create_task(leadership.run())
+        works = asyncio.create_task(run_while_leading(leadership, [jobs.lead, scheduler.run], jobs.leave))
         health = asyncio.create_task(_show_ready(jobs, server))
         members = asyncio.create_task(_keep_up(client))
-        runs = asyncio.create_task(scheduler.run())
         try:
-            await _until(stop, ready, runs)
+            await _until(stop, held, works)
         finally:
             log.info("stopping")
-            for task in (ready, health, members, runs):
-                task.cancel()
             await jobs.stop(STOP_JOBS_S)
+            await leadership.give_back()
+            for task in (works, held, health, members):
+                task.cancel()
             await server.stop(STOP_CALLS_S)
 
 
@@ -137,6 +149,11 @@ async def _keep_up(client: AsyncClient) -> None:
 
 
 async def _show_ready(jobs: Jobs, server: Server) -> None:
-    await jobs.ready.wait()
-    for name in (SERVICE, POLICIES_SERVICE):
-        await server.set_serving(name, True)
+    """Show who asks for the health of a service whether jobs are run here, or elsewhere."""
+    shown = False
+    while True:
+        if jobs.ready.is_set() is not shown:
+            shown = jobs.ready.is_set()
+            for name in (SERVICE, POLICIES_SERVICE):
+                await server.set_serving(name, shown)
+        await asyncio.sleep(READY_LOOK_S)

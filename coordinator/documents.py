@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import structlog
 
@@ -97,6 +97,10 @@ class Kind(Generic[Value]):
     decode: Callable[[Mapping[str, Any]], Value]
 
 
+# The store of another document, that document, and what it says from then on.
+Beside: TypeAlias = "tuple[DocumentStore[Value], Entry[Value], Value]"
+
+
 class DocumentStore(Generic[Value]):
     """Reads and writes the documents of one class."""
 
@@ -108,22 +112,32 @@ class DocumentStore(Generic[Value]):
         """Create the database and the class where they are missing; several may do so at once."""
         await _ensure_class(self._documents, self._kind.name, key=self._kind.key)
 
-    async def create(self, value: Value) -> Entry[Value]:
-        """Write a new document.
+    async def create(self, value: Value, *, beside: Beside[Any] | None = None) -> Entry[Value]:
+        """Write a new document, in one step with a change of another one.
 
         Raises:
             DuplicateKey: there is one of that key.
+            StaleVersion, UnknownRecord: someone else has changed or removed the other.
         """
-        create = records.create(self._document(value), class_name=self._kind.name)
+        operations = [records.create(self._document(value), class_name=self._kind.name)]
+        if beside is not None:
+            store, other, changed = beside
+            operations.append(store.update(other, changed))
         try:
-            answer = await self._documents.write(DATABASE, [create])
+            answer = await self._documents.write(DATABASE, operations)
         except OutcomeUnknown:
             # Nobody would see to what was begun and is not known here.
             for entry in await self.load():
                 if entry.value == value:
                     return entry
             raise
+        if beside is not None:
+            other.version, other.value = answer.written[1].version, changed
         return Entry(RID.of(answer.written[0]), answer.written[0].version, value)
+
+    def update(self, entry: Entry[Value], value: Value) -> Operation:
+        """Return what changes a document, unless someone else has."""
+        return records.update(entry.rid, self._document(value), expected_version=entry.version)
 
     async def advance(self, entry: Entry[Value], value: Value) -> None:
         """Write a new state, unless someone else has changed the document.
@@ -131,9 +145,8 @@ class DocumentStore(Generic[Value]):
         Raises:
             StaleVersion, UnknownRecord: someone else has changed or removed it.
         """
-        change = records.update(entry.rid, self._document(value), expected_version=entry.version)
         try:
-            version = (await self._documents.write(DATABASE, [change])).written[0].version
+            version = (await self._documents.write(DATABASE, [self.update(entry, value)])).written[0].version
         except (OutcomeUnknown, StaleVersion):
             # It may have been this very write whose answer was lost.
             found = (await self._documents.get(DATABASE, [entry.rid])).get(entry.rid)

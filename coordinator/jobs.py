@@ -1,4 +1,4 @@
-"""The backup jobs of this coordinator: one at a time, whoever watches it or not."""
+"""The backup jobs of the cluster: one at a time, by the coordinator that leads, whoever watches it or not."""
 
 from __future__ import annotations
 
@@ -11,16 +11,36 @@ import structlog
 
 from coordinator.cluster import Nodes, survey
 from coordinator.documents import Documents, Entry
-from coordinator.feed import Feed
-from coordinator.job import Backup, Candidate, Failure, Moment, Policy, Request, Verdict, Wish, candidates, owner_of
-from coordinator.journal import KEPT, Journal, Recorder
-from coordinator.record import JobRecord, failed_last, record_of, to_message
-from coordinator.recovery import recover
-from coordinator.runner import Runner, is_over
+from coordinator.job import (
+    Candidate,
+    Failure,
+    Moment,
+    Policy,
+    Request,
+    Verdict,
+    Wish,
+    begin,
+    candidates,
+    owner_of,
+    resume,
+)
+from coordinator.journal import KEPT, Journal
+from coordinator.leadership import Leadership
+from coordinator.record import JobRecord, failed_last, record_of
+from coordinator.runner import is_over
+from coordinator.running import Running, Surroundings
 from coordinator.snapshots import Snapshots
-from quiesce.errors import InvalidRequest, QuiesceError, RotationHeld, Unavailable, UnknownJob
-from quiesce.v1.backup_pb2 import CreateBackupRequest, JobProgress, PreviewBackupRequest
-from quiesce.v1.node_pb2 import SnapshotProgress
+from quiesce.errors import (
+    BackupFailed,
+    InvalidRequest,
+    QuiesceError,
+    RotationHeld,
+    StaleVersion,
+    Unavailable,
+    UnknownJob,
+    UnknownRecord,
+)
+from quiesce.v1.backup_pb2 import CreateBackupRequest, PreviewBackupRequest
 
 log = structlog.get_logger()
 
@@ -31,6 +51,8 @@ RECOVER_PAUSE_S = 1.0
 READY_S = 5.0
 # A caller that sees the end of a job should also find it in the list; but not at any price.
 FLUSH_S = 5.0
+# A coordinator that is stopped leaves the replica out of rotation so long for the next one.
+HAND_OVER_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +61,6 @@ class Identifiers:
 
     job: Callable[[], str]
     snapshot: Callable[[], str]
-
-
-class Running:
-    """A job that has been started here, until its end is recorded."""
-
-    def __init__(self, runner: Runner, recorder: Recorder, feed: Feed[JobProgress]) -> None:
-        self.runner = runner
-        self.recorder = recorder
-        self.feed = feed
-        self.snapshot: SnapshotProgress | None = None
-        self.task: asyncio.Task[None] | None = None
-        # How the job ended, where its machine did not come to an end.
-        self.broken: JobRecord | None = None
-
-    @property
-    def record(self) -> JobRecord:
-        """The job as it is now."""
-        return self.broken or record_of(self.runner.job)
-
-    def progress(self) -> JobProgress:
-        """Return the job as those who watch get it."""
-        return JobProgress(job=to_message(self.record), snapshot=self.snapshot)
 
 
 class Jobs:
@@ -74,6 +74,7 @@ class Jobs:
         clock: the time.
         identifiers: makes ids.
         addresses: of the cluster, for messages.
+        leadership: whether this coordinator runs them.
     """
 
     def __init__(
@@ -86,11 +87,13 @@ class Jobs:
         clock: Callable[[], Moment],
         identifiers: Identifiers,
         addresses: str,
+        leadership: Leadership,
     ) -> None:
         self._nodes = nodes
         self._documents = documents
         self._journal = Journal(documents)
-        self._snapshots = snapshots
+        self._around = Surroundings(nodes, snapshots, self._journal, clock, identifiers.snapshot)
+        self._leadership = leadership
         self._policy = policy
         self._clock = clock
         self._identifiers = identifiers
@@ -105,14 +108,14 @@ class Jobs:
         self.on_ended: Callable[[], None] = lambda: None
         self._stopping = False
 
-    async def make_ready(self) -> None:
-        """Wait for the cluster, and end the jobs that an earlier coordinator left."""
+    async def lead(self) -> None:
+        """Go on with what was left, then take new jobs; until it is cancelled, because another leads or nobody can."""
         while True:
             try:
                 await self._journal.ensure()
                 entries = await self._journal.latest()
-                await recover(self._journal, self._nodes, self._snapshots, entries, lambda: self._clock().unix_ms)
                 await self._journal.prune(entries)
+                await self._go_on([entry for entry in reversed(entries) if entry.value.running])
                 break
             except QuiesceError as error:
                 if self._why_not_ready is None or type(self._why_not_ready) is not type(error):
@@ -121,6 +124,30 @@ class Jobs:
             await asyncio.sleep(RECOVER_PAUSE_S)
         log.info("ready", cluster=self._addresses)
         self.ready.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.ready.clear()
+
+    async def _go_on(self, left: Sequence[Entry[JobRecord]]) -> None:
+        """Go on with the job that was left; no more than one can have begun its work."""
+        for entry in left:
+            job = entry.value.job() if self._running is None else None
+            try:
+                if job is None:
+                    text = "its coordinator ended before it had begun; run it again"
+                    failure = Failure.of(BackupFailed(step=entry.value.step, detail=text))
+                    ended = entry.value.ended(Verdict.FAILED, failure, self._clock().unix_ms, text)
+                    await self._journal.advance(entry, ended)
+                else:
+                    resumed, first = resume(job, self._clock())
+                    log.warning("going on with a job that was left", job=entry.value.id, step=entry.value.step)
+                    # From here on the one who had it cannot record that it publishes, and so does not.
+                    await self._journal.advance(entry, record_of(resumed))
+                    self._begin(Running(resumed, first, entry, self._around))
+            except (StaleVersion, UnknownRecord):
+                # Another coordinator was faster.
+                continue
 
     async def start(
         self, wanted: CreateBackupRequest, repository: str, *, job_id: str = "", policy: str = ""
@@ -133,6 +160,7 @@ class Jobs:
             Unavailable: the cluster has not been reached yet, or cannot be now.
             InvalidRequest: the lease is too short or too long.
             UnknownDatabase: one that it names is not there.
+            NotLeading: another coordinator runs the jobs.
         """
         deadlines = self._policy_for(wanted)
         await self._wait_ready()
@@ -143,10 +171,12 @@ class Jobs:
             for name in wanted.databases:
                 # Before any node leaves rotation for nothing.
                 await self._documents.database(name)
-            running = await self._prepare(job_id, wanted, repository, deadlines, policy)
-            self._running = running
+            return self._begin(await self._prepare(job_id, wanted, repository, deadlines, policy))
         finally:
             self._starting = ""
+
+    def _begin(self, running: Running) -> Running:
+        self._running = running
         running.task = asyncio.create_task(self._run(running))
         return running
 
@@ -176,13 +206,16 @@ class Jobs:
 
     async def _wait_ready(self) -> None:
         """Wait a moment for the cluster: both may have been started together."""
+        if self._leadership.follows:
+            self._leadership.check()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(READY_S):
                 await self.ready.wait()
-        why = self._why_not_ready
+        why = self._leadership.error or self._why_not_ready
         if self._stopping:
             detail = "the coordinator is being stopped"
         elif self.ready.is_set():
+            self._leadership.check()
             return
         elif why is None:
             detail = "the coordinator has not reached its cluster yet"
@@ -217,65 +250,29 @@ class Jobs:
             failed=self._failed(entries),
             policy=policy,
         )
-        feed: Feed[JobProgress] = Feed()
-
-        # `running` is there before the runner runs.
-        def changed(job: Backup) -> None:
-            if job.step.value != "snapshot":
-                running.snapshot = None
-            if not job.ended:
-                running.recorder.put(record_of(job))
-                feed.publish(running.progress())
-
-        def progressed(progress: SnapshotProgress) -> None:
-            running.snapshot = progress
-            feed.publish(running.progress())
-
-        runner = Runner(
-            request,
-            deadlines,
-            nodes=self._nodes,
-            snapshots=self._snapshots,
-            clock=self._clock,
-            new_snapshot_id=self._identifiers.snapshot,
-            changed=changed,
-            progressed=progressed,
-        )
-        entry = await self._journal.create(record_of(runner.job))
-        recorder = Recorder(self._journal, entry, give_up_s=deadlines.lease_ms / 1000)
-        running = Running(runner, recorder, feed)
-        return running
+        job, first = begin(request, deadlines, self._clock())
+        return Running(job, first, await self._leadership.create(self._journal, record_of(job)), self._around)
 
     async def _run(self, running: Running) -> None:
-        recorder, job_id = running.recorder, running.record.id
+        job_id = running.record.id
         self._unrecorded[job_id] = running
-        recorder.start()
-        recorder.lost.add_done_callback(
-            lambda lost: None if lost.cancelled() else running.runner.journal_lost(lost.result())
-        )
         try:
-            await self._run_to_end(running)
-            recorder.put(running.record)
+            await running.run()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FLUSH_S):
-                    await recorder.flushed()
+                    await running.recorder.flushed()
+        except asyncio.CancelledError:
+            running.gone = running.gone or self._leadership.not_leading()
+            raise
         finally:
             self._running = None
-            running.feed.publish(running.progress())
-            running.feed.close()
+            if running.gone is not None:
+                self._unrecorded.pop(job_id, None)
+            running.close()
             self.on_ended()
         # The cluster may be away for long; the end of the job is written as soon as it is back.
-        await recorder.flushed()
+        await running.recorder.flushed()
         self._unrecorded.pop(job_id, None)
-
-    async def _run_to_end(self, running: Running) -> None:
-        try:
-            await running.runner.run()
-        except Exception as error:  # a job must not run for ever because of a mistake in here
-            log.exception("the job broke", job=running.record.id)
-            text = f"{type(error).__name__}: {error}; the replica returns when its lease ends"
-            failure = Failure.of(QuiesceError(detail=text))
-            running.broken = running.record.ended(Verdict.FAILED, failure, self._clock().unix_ms, text)
 
     def running(self, job_id: str) -> Running | None:
         """Return a job that was started here and is not yet recorded as ended."""
@@ -302,34 +299,51 @@ class Jobs:
 
         Raises:
             UnknownJob: there is none of that id.
+            NotLeading, JobTakenOver: another coordinator runs it.
         """
         running = self.running(job_id)
         if running is None:
-            return await self.find(job_id)
+            record = await self.find(job_id)
+            if record.running:
+                self._leadership.check()
+            return record
         if not running.runner.job.ended and not is_over(running.runner.job):
             running.runner.cancel(why)
         async for _ in running.feed.follow():
             pass
+        if running.gone is not None:
+            raise running.gone
         return running.record
 
-    async def stop(self, timeout_s: float) -> None:
-        """Cancel what runs, giving its lease back, within `timeout_s` seconds."""
-        self._stopping = True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                while self._starting or (self._running is not None and not self._running.runner.job.ended):
-                    # Once more when the lease is given back: nobody waits for the replica to serve again.
-                    if self._running is not None:
-                        self._running.runner.cancel("the coordinator is being stopped")
-                    await asyncio.sleep(0.1)
-                for left in list(self._unrecorded.values()):
-                    await left.recorder.flushed()
+    def check_leads(self) -> None:
+        """Check that this coordinator runs the jobs; NotLeading where another does."""
+        self._leadership.check()
+
+    async def leave(self) -> None:
+        """Leave what runs as it is: another coordinator goes on with it."""
         for left in list(self._unrecorded.values()):
             left.recorder.stop()
             if left.task is not None:
                 left.task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await left.task
+
+    async def stop(self, timeout_s: float) -> None:
+        """Leave what runs to the next coordinator; where none comes soon, the replica is back all the same."""
+        self._stopping = True
+        held = self._running.runner.job if self._running is not None else None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                for running in list(self._unrecorded.values()):
+                    if running.runner.job.ended:
+                        await running.recorder.flushed()
+                    else:
+                        await running.recorder.written()
+        await self.leave()
+        if held is not None and held.lease is not None and held.policy.lease_ms > HAND_OVER_MS:
+            with contextlib.suppress(QuiesceError, TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._nodes.renew_drain(held.epoch, HAND_OVER_MS, fence=held.fence)
 
 
 def _last_used(entries: Sequence[Entry[JobRecord]]) -> int:

@@ -9,7 +9,7 @@ import structlog
 
 from coordinator.documents import Documents, DocumentStore, Entry, Kind
 from coordinator.record import JobRecord, from_document, to_document
-from quiesce.errors import QuiesceError, StaleVersion, UnknownJob, UnknownRecord
+from quiesce.errors import JobTakenOver, QuiesceError, StaleVersion, UnknownJob, UnknownRecord
 
 log = structlog.get_logger()
 
@@ -66,6 +66,7 @@ class Recorder:
         self._give_up_s = give_up_s
         self._wanted = entry.value
         self._wake = asyncio.Event()
+        self._progress = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._error: asyncio.Future[QuiesceError] = asyncio.get_running_loop().create_future()
 
@@ -88,6 +89,19 @@ class Recorder:
         if self._task is not None:
             await asyncio.shield(self._task)
 
+    async def written(self) -> None:
+        """Wait until the last state is in the journal.
+
+        Raises:
+            JobTakenOver: another coordinator goes on with the job.
+            QuiesceError: it could not be written for too long.
+        """
+        while self._wanted is not self._entry.value:
+            self._progress.clear()
+            if self._error.done():
+                raise self._error.result()
+            await self._progress.wait()
+
     def stop(self) -> None:
         """Stop writing."""
         if self._task is not None:
@@ -106,8 +120,9 @@ class Recorder:
             try:
                 await self._journal.advance(self._entry, self._wanted)
                 failing_since = None
-            except (StaleVersion, UnknownRecord) as error:
-                self._fail(error)
+                self._progress.set()
+            except (StaleVersion, UnknownRecord):
+                self._fail(JobTakenOver(job_id=self._wanted.id))
                 return
             except QuiesceError as error:
                 failing_since = loop.time() if failing_since is None else failing_since
@@ -119,3 +134,4 @@ class Recorder:
         if not self._error.done():
             log.warning("a job's state cannot be recorded", job=self._wanted.id, error=error.message())
             self._error.set_result(error)
+            self._progress.set()

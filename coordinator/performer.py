@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from coordinator import cluster
 from coordinator.cluster import Nodes
-from coordinator.job import effects, happenings
+from coordinator.job import Survey, effects, happenings, owns
+from coordinator.job.choosing import Held
 from coordinator.job.effects import Effect
 from coordinator.job.happenings import Answer
 from coordinator.job.model import Backup, Mark, Policy
@@ -39,6 +41,7 @@ class Performer:
         job: returns the job as it is now.
         tell: takes in signs of life on the way to an answer.
         show: takes in the worker's progress.
+        recorded: returns when the job as it is now is in the journal; JobTakenOver where another goes on with it.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Performer:
         job: Callable[[], Backup],
         tell: Callable[[Answer], None],
         show: Callable[[SnapshotProgress], None],
+        recorded: Callable[[], Awaitable[None]],
     ) -> None:
         self._nodes = nodes
         self._snapshots = snapshots
@@ -59,6 +63,7 @@ class Performer:
         self._job = job
         self._tell = tell
         self._show = show
+        self._recorded = recorded
 
     async def perform(self, effect: Effect) -> Answer:  # noqa: C901 — one flat table reads best
         """Carry out an effect, and return its answer; raises the QuiesceError it failed with."""
@@ -69,7 +74,7 @@ class Performer:
                 return happenings.RepositoryReady(ticket)
             case effects.LookAround(pause_ms=pause_ms):
                 await asyncio.sleep(pause_ms / 1000)
-                return happenings.Surveyed(ticket, await cluster.survey(self._nodes), self._new_snapshot_id())
+                return happenings.Surveyed(ticket, await self._survey(), self._new_snapshot_id())
             case effects.TransferLeadership():
                 return happenings.Transferred(ticket, await self._nodes.transfer_leadership(0))
             case effects.AcquireLease():
@@ -78,7 +83,7 @@ class Performer:
                 await cluster.await_drained(self._nodes, node_id, epoch)
                 return happenings.Drained(ticket)
             case effects.WriteMark():
-                mark = await self._nodes.checkpoint(epoch)
+                mark = await self._nodes.checkpoint(epoch, fence=self._fence(epoch))
                 return happenings.Marked(ticket, Mark(mark.term, mark.index, mark.time_ms))
             case effects.AwaitCheckpoint(node_id=node_id):
                 await cluster.await_checkpoint(self._nodes, node_id, epoch)
@@ -88,9 +93,24 @@ class Performer:
             case effects.RenewLease(ttl_ms=ttl_ms, timeout_ms=timeout_ms, pause_ms=pause_ms):
                 await asyncio.sleep(pause_ms / 1000)
                 async with asyncio.timeout(timeout_ms / 1000):
-                    await self._nodes.renew_drain(epoch, ttl_ms)
+                    await self._nodes.renew_drain(epoch, ttl_ms, fence=self._fence(epoch))
                 return happenings.Renewed(ticket)
+            case effects.FindLease(job_id=job_id, pause_ms=pause_ms):
+                await asyncio.sleep(pause_ms / 1000)
+                held = await self._own_lease(job_id)
+                found = (held.epoch, held.node_id) if held is not None else (0, 0)
+                return happenings.LeaseFound(ticket, *found, self._new_snapshot_id())
+            case effects.TakeOver(owner=owner, ttl_ms=ttl_ms, pause_ms=pause_ms):
+                await asyncio.sleep(pause_ms / 1000)
+                return happenings.TakenOver(ticket, (await self._nodes.take_over_drain(epoch, ttl_ms, owner)).fence)
+            case effects.Withdraw(repository=repository, snapshot_id=snapshot_id, pause_ms=pause_ms):
+                await asyncio.sleep(pause_ms / 1000)
+                why = f"job {self._job().request.job_id} went on without it"
+                withdrawn = await self._snapshots.withdraw(repository, snapshot_id, why)
+                return happenings.Settled(ticket, not withdrawn, self._new_snapshot_id())
             case effects.Publish(repository=repository, draft=draft):
+                # Who takes the job over must know that the snapshot may be there.
+                await self._recorded()
                 await self._snapshots.publish(repository, draft, epoch, await self._impact(effect))
                 return happenings.Published(ticket)
             case effects.ReleaseLease():
@@ -101,15 +121,41 @@ class Performer:
                 return happenings.Returned(ticket)
         raise TypeError(effect)
 
+    def _fence(self, epoch: int) -> int:
+        job = self._job()
+        return job.fence if epoch == job.epoch else 0
+
+    async def _own_lease(self, job_id: str) -> Held | None:
+        held = await cluster.lease_held(self._nodes)
+        return held if held is not None and owns(held.owner, job_id) else None
+
+    async def _survey(self) -> Survey:
+        survey = await cluster.survey(self._nodes)
+        held = survey.lease
+        if held is not None and owns(held.owner, self._job().request.job_id):
+            # Asked for by a coordinator that is gone, and granted late: it is given back before one is asked for.
+            return replace(survey, lease=None)
+        return survey
+
     async def _acquire(self, effect: effects.AcquireLease) -> int:
         try:
-            lease = await self._nodes.drain(effect.node_id, effect.owner, effect.reason, effect.ttl_ms)
-        except (RotationHeld, OutcomeUnknown, DeadlineExceeded) as error:
-            # The answer was lost, or the request came twice: it may well be this job that holds the lease.
-            if isinstance(error, RotationHeld) and error.fields.get("owner") != effect.owner:
+            return await self._drain(effect)
+        except RotationHeld:
+            held = await self._own_lease(self._job().request.job_id)
+            if held is None:
                 raise
+        if held.owner == effect.owner and held.node_id == effect.node_id:
+            return held.epoch
+        await self._nodes.undrain(held.epoch, fence=held.fence)
+        return await self._drain(effect)
+
+    async def _drain(self, effect: effects.AcquireLease) -> int:
+        try:
+            lease = await self._nodes.drain(effect.node_id, effect.owner, effect.reason, effect.ttl_ms)
+        except (OutcomeUnknown, DeadlineExceeded):
+            # The answer was lost: it may well be this job that holds the lease.
             held = await cluster.lease_held(self._nodes)
-            if held is None or held.owner != effect.owner:
+            if held is None or held.owner != effect.owner or held.node_id != effect.node_id:
                 raise
             return held.epoch
         return lease.epoch
@@ -121,6 +167,7 @@ class Performer:
             repository=effect.repository,
             databases=effect.databases,
             rate_limit=effect.rate_limit,
+            fence=self._fence(effect.epoch),
         )
         seen, told_at, last = b"", 0.0, SnapshotProgress()
         answers = self._nodes.take_snapshot(effect.node_id, request, idle_s=self._policy.stall_ms / 1000)
@@ -148,15 +195,15 @@ class Performer:
 
     async def _release(self, effect: effects.ReleaseLease) -> None:
         deadline = time.monotonic() + self._policy.release_ms / 1000
-        epoch, node_id = effect.epoch, effect.node_id
+        epoch, node_id, fence = effect.epoch, effect.node_id, self._fence(effect.epoch)
         while True:
             try:
                 if not epoch:
                     held = await cluster.lease_held(self._nodes)
                     if held is None or held.owner != effect.owner:
                         return
-                    epoch, node_id = held.epoch, held.node_id
-                await self._nodes.undrain(epoch)
+                    epoch, node_id, fence = held.epoch, held.node_id, held.fence
+                await self._nodes.undrain(epoch, fence=fence)
                 break
             except QuiesceError as error:
                 if not error.retryable or time.monotonic() >= deadline:
@@ -165,7 +212,7 @@ class Performer:
         # The node drops it with the lease; asked for as well, in case it was the node that missed it.
         with contextlib.suppress(QuiesceError, TimeoutError):
             async with asyncio.timeout(2.0):
-                await self._nodes.drop_checkpoint(node_id, epoch)
+                await self._nodes.drop_checkpoint(node_id, epoch, fence=fence)
 
     async def _impact(self, effect: effects.Publish) -> dict[str, Any]:
         """Return how long each state of the replica lasted, and when each step of the job was reached."""

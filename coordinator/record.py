@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
+
 from coordinator.job.model import Backup, Failure, JobEvent, Verdict, blames_replica
 from quiesce.errors import BackupFailed, QuiesceError
 from quiesce.v1 import backup_pb2
@@ -41,6 +43,8 @@ class JobRecord:
     events: tuple[JobEvent, ...]
     # Whose run it is; empty: somebody asked for it.
     policy: str = ""
+    # What another coordinator needs to go on with it; empty where it has ended.
+    left: str = ""
 
     @property
     def running(self) -> bool:
@@ -59,7 +63,15 @@ class JobRecord:
             failure=failure,
             failed_step=failed_step,
             events=events,
+            left="",
         )
+
+    def job(self) -> Backup | None:
+        """Return the job as it was left, to go on with; None where that cannot be read."""
+        try:
+            return replace(msgspec.json.decode(self.left, type=Backup), events=self.events)
+        except msgspec.DecodeError:
+            return None
 
     def error(self) -> QuiesceError | None:
         """Return the error that a caller of the job gets.
@@ -93,7 +105,13 @@ def record_of(job: Backup) -> JobRecord:
         failed_nodes=_failed_nodes(job),
         events=job.events,
         policy=job.request.policy,
+        left="" if job.ended else _left(job),
     )
+
+
+def _left(job: Backup) -> str:
+    # Its events are kept beside it; lease and draft are worth nothing to anyone else.
+    return msgspec.json.encode(replace(job, events=(), lease=None, draft=b"")).decode()
 
 
 def _failed_nodes(job: Backup) -> tuple[int, ...]:
@@ -133,6 +151,7 @@ def to_document(record: JobRecord) -> dict[str, Any]:
         "failed_step": record.failed_step,
         "failed_nodes": list(record.failed_nodes),
         "policy": record.policy,
+        "left": record.left,
         "error_reason": failure.reason if failure else "",
         "error_message": failure.message if failure else "",
         "error_fields": dict(failure.fields) if failure else {},
@@ -164,6 +183,7 @@ def from_document(document: Mapping[str, Any]) -> JobRecord:
         failed_nodes=tuple(int(node) for node in document.get("failed_nodes") or ()),
         events=events,
         policy=str(document.get("policy", "")),
+        left=str(document.get("left", "")),
     )
 
 

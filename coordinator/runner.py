@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 from coordinator.cluster import Nodes
-from coordinator.job import Backup, Failure, Moment, Policy, Request, Step, begin, step, wake_at
+from coordinator.job import Backup, Failure, Moment, Step, step, wake_at
 from coordinator.job import effects as job_effects
 from coordinator.job.effects import Effect
 from coordinator.job.happenings import Answer, Cancel, Failed, Happening, JournalLost, Tick
@@ -27,20 +27,21 @@ class Runner:
     """One job, from its begin to its end.
 
     Args:
-        request: what was asked for.
-        policy: its deadlines.
+        job: as it begins, or as another coordinator left it.
+        first: what is to be done first.
         nodes: the cluster.
         snapshots: the repositories.
         clock: the time.
         new_snapshot_id: makes a fresh snapshot id.
         changed: is told each change of the job.
         progressed: is told the worker's progress.
+        recorded: see `Performer`.
     """
 
     def __init__(
         self,
-        request: Request,
-        policy: Policy,
+        job: Backup,
+        first: list[Effect],
         *,
         nodes: Nodes,
         snapshots: Snapshots,
@@ -48,21 +49,23 @@ class Runner:
         new_snapshot_id: Callable[[], str],
         changed: Callable[[Backup], None],
         progressed: Callable[[SnapshotProgress], None],
+        recorded: Callable[[], Awaitable[None]],
     ) -> None:
         self._clock = clock
         self._changed = changed
         self._happenings: asyncio.Queue[Happening] = asyncio.Queue(QUEUE)
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._log = log.bind(job=request.job_id)
-        self.job, self._first = begin(request, policy, clock())
+        self._log = log.bind(job=job.request.job_id)
+        self.job, self._first = job, first
         self._performer = Performer(
             nodes=nodes,
             snapshots=snapshots,
-            policy=policy,
+            policy=job.policy,
             new_snapshot_id=new_snapshot_id,
             job=lambda: self.job,
             tell=self._tell,
             show=progressed,
+            recorded=recorded,
         )
 
     def cancel(self, why: str) -> None:

@@ -15,8 +15,9 @@ import grpc.aio
 
 from coordinator.feed import Feed
 from coordinator.jobs import Jobs
-from coordinator.record import JobRecord, to_message
+from coordinator.record import to_message
 from coordinator.restore import NewNodes, check_awaiting, check_members, restore
+from coordinator.running import Running
 from coordinator.snapshots import Snapshots, repository_path
 from quiesce.errors import InvalidRequest
 from quiesce.repository import VerifyStep
@@ -64,7 +65,7 @@ class BackupsService(backup_pb2_grpc.BackupsServicer):
         running = await self._jobs.start(request, self._location(request.repository))
         async for progress in running.feed.follow():
             yield progress
-        _raise_failure(running.record)
+        _raise_failure(running)
 
     @typed_errors
     async def Preview(self, request: backup_pb2.PreviewBackupRequest, context: Context) -> backup_pb2.BackupPreview:
@@ -83,12 +84,15 @@ class BackupsService(backup_pb2_grpc.BackupsServicer):
         running = self._jobs.running(request.job_id)
         if running is None:
             record = await self._jobs.find(request.job_id)
+            if record.running:
+                self._jobs.check_leads()
             yield backup_pb2.JobProgress(job=to_message(record))
-        else:
-            async for progress in running.feed.follow():
-                yield progress
-            record = running.record
-        _raise_failure(record)
+            if (error := record.error()) is not None:
+                raise error
+            return
+        async for progress in running.feed.follow():
+            yield progress
+        _raise_failure(running)
 
     @typed_errors
     async def Cancel(self, request: backup_pb2.CancelJobRequest, context: Context) -> backup_pb2.Job:
@@ -206,7 +210,7 @@ def _snapshot(snapshot_id: str) -> str:
     return snapshot_id
 
 
-def _raise_failure(record: JobRecord) -> None:
-    error = record.error()
+def _raise_failure(running: Running) -> None:
+    error = running.gone or running.record.error()
     if error is not None:
         raise error

@@ -66,6 +66,14 @@ class Snapshots:
 
         await self._threads.run(location, publish)
 
+    async def withdraw(self, location: str, snapshot_id: str, why: str) -> bool:
+        """See to it that a snapshot is never published any more; return False where it is already.
+
+        Raises:
+            RepositoryFull, RepositoryUnusable: neither is known.
+        """
+        return await self._read(location, lambda repository: repository.withdraw(snapshot_id, why))
+
     async def exists(self, location: str, snapshot_id: str) -> bool:
         """Return whether a snapshot is published."""
         try:

@@ -640,6 +640,21 @@ class PolicyExists(QuiesceError):
     status = Status.ALREADY_EXISTS
 
 
+class NotLeading(QuiesceError):
+    """The coordinator at {address} does not run the jobs; the one that leads is at {leader_address}."""
+
+    exit_code = 103
+    status = Status.UNAVAILABLE
+    retryable = True
+
+
+class JobTakenOver(QuiesceError):
+    """Another coordinator goes on with job {job_id}. `quiesce jobs show {job_id}` says how it gets on."""
+
+    exit_code = 104
+    status = Status.ABORTED
+
+
 def all_errors() -> list[type[QuiesceError]]:
     """Return every error class, by exit code."""
 

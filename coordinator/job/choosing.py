@@ -40,6 +40,8 @@ class Held:
     reason: str
     expires_ms: int
     epoch: int
+    # 0: nobody has taken it over.
+    fence: int = 0
 
 
 @dataclass(frozen=True, slots=True)

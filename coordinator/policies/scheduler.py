@@ -49,7 +49,7 @@ class Scheduler:
         self._awake.set()
 
     async def run(self) -> None:
-        """Run as long as the coordinator does."""
+        """Run as long as the coordinator leads."""
         await self._jobs.ready.wait()
         while True:
             self._awake.clear()
@@ -80,7 +80,9 @@ class Scheduler:
 
         Raises:
             UnknownPolicy: there is none of that name.
+            NotLeading: another coordinator runs the jobs.
         """
+        self._jobs.check_leads()
         now_ms = self._clock()
 
         def change(policy: BackupPolicy) -> BackupPolicy:

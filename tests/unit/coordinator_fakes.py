@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from coordinator.daemon import now
 from coordinator.job import Policy
-from coordinator.jobs import Identifiers
+from coordinator.jobs import Identifiers, Jobs
+from coordinator.leadership import Leadership, run_while_leading
+from coordinator.snapshots import Snapshots
+from coordinator.threads import RepositoryThreads
 from quiesce import errors
 from quiesce.records import RID, Record
 from quiesce.repository import open_repository
@@ -56,10 +61,12 @@ def draft(repository: str, snapshot_id: str, node_id: int, epoch: int) -> bytes:
     )
 
 
-def identifiers() -> Identifiers:
-    numbers = iter(range(1, 1_000))
+def identifiers(name: str = "one") -> Identifiers:
+    numbers = itertools.count(1)
+    seed = sum(name.encode()) << 12
     return Identifiers(
-        job=lambda: f"job-{next(numbers)}", snapshot=lambda: new_snapshot_id(1_795_000_000_000, next(numbers))
+        job=lambda: f"job-{name}-{next(numbers)}",
+        snapshot=lambda: new_snapshot_id(1_795_000_000_000, seed + next(numbers)),
     )
 
 
@@ -161,24 +168,36 @@ class FakeCluster:
         self.drained.append(node_id)
         return self.lease
 
-    async def renew_drain(self, epoch: int, ttl_ms: int) -> RotationLease:
-        self._called("renew_drain")
+    def _held_by(self, epoch: int, fence: int) -> RotationLease:
         held = self._held()
-        if held is None or held.epoch != epoch:
+        if held is None or held.epoch != epoch or (fence or epoch) != (held.fence or epoch):
             raise errors.LeaseLost(epoch=epoch)
+        return held
+
+    async def renew_drain(self, epoch: int, ttl_ms: int, *, fence: int = 0) -> RotationLease:
+        self._called("renew_drain")
+        held = self._held_by(epoch, fence)
         held.expires_ms = self.log_time() + ttl_ms
         return held
 
-    async def undrain(self, epoch: int) -> None:
-        self._called("undrain")
-        if self.lease is not None and self.lease.epoch == epoch:
-            self.lease = None
-
-    async def checkpoint(self, epoch: int) -> Mark:
-        self._called("checkpoint")
+    async def take_over_drain(self, epoch: int, ttl_ms: int, owner: str) -> RotationLease:
+        self._called("take_over_drain")
         held = self._held()
         if held is None or held.epoch != epoch:
             raise errors.LeaseLost(epoch=epoch)
+        self.epoch += 1
+        held.owner, held.fence, held.expires_ms = owner, self.epoch, self.log_time() + ttl_ms
+        return held
+
+    async def undrain(self, epoch: int, *, fence: int = 0) -> None:
+        self._called("undrain")
+        if self.lease is not None and self.lease.epoch == epoch:
+            self._held_by(epoch, fence)
+            self.lease = None
+
+    async def checkpoint(self, epoch: int, *, fence: int = 0) -> Mark:
+        self._called("checkpoint")
+        held = self._held_by(epoch, fence)
         self.checkpoints[epoch] = held.node_id
         return Mark(term=1, index=50, time_ms=5, epoch=epoch)
 
@@ -196,7 +215,7 @@ class FakeCluster:
         finally:
             self.worker_stopped += 1
 
-    async def drop_checkpoint(self, node_id: int, epoch: int) -> None:
+    async def drop_checkpoint(self, node_id: int, epoch: int, *, fence: int = 0) -> None:
         self._called("drop_checkpoint")
         self.checkpoints.pop(epoch, None)
 
@@ -245,7 +264,12 @@ class FakeCluster:
         self._called("write")
         if database not in self.databases:
             raise errors.UnknownDatabase(database=database)
-        written = [self._write(operation) for operation in operations]
+        before = dict(self.documents)
+        try:
+            written = [self._write(operation) for operation in operations]
+        except errors.QuiesceError:
+            self.documents = before
+            raise
         self._called("write_answer")
         return record_pb2.WriteResponse(index=1, written=written)
 
@@ -304,6 +328,49 @@ class FakeCluster:
             if class_name is None or r.document().get("@class") == class_name
         ]
         yield record_pb2.ScanResponse(index=1, records=found)
+
+
+class LeadingJobs:
+    """The jobs of one coordinator in a process of several, and its leadership; `beside` runs while it leads."""
+
+    def __init__(
+        self, cluster: FakeCluster, *, name: str = "one", policy: Policy = POLICY, ttl_ms: int = 1_000
+    ) -> None:
+        self.leadership = Leadership(
+            cluster, holder=name, address=f"{name}:1", clock_ms=lambda: now().mono_ms, ttl_ms=1_000
+        )
+        self.snapshots = Snapshots(RepositoryThreads())
+        self.jobs = Jobs(
+            nodes=cluster,
+            documents=cluster,
+            snapshots=self.snapshots,
+            policy=policy,
+            clock=now,
+            identifiers=identifiers(name),
+            addresses="n:1",
+            leadership=self.leadership,
+        )
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def start(self, *beside: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        works = [self.jobs.lead, *beside]
+        self.tasks = [
+            asyncio.create_task(self.leadership.run()),
+            asyncio.create_task(run_while_leading(self.leadership, works, self.jobs.leave)),
+        ]
+
+    async def die(self) -> None:
+        """End without giving anything back."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.jobs.leave()
+
+    async def stop(self) -> None:
+        """End in good order."""
+        await self.jobs.stop(4.0)
+        await self.leadership.give_back()
+        await self.die()
 
 
 async def until(condition: Callable[[], Any], seconds: float = 8.0) -> None:

@@ -8,14 +8,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from coordinator_fakes import POLICY, FakeCluster, identifiers, new_repository, until
+from coordinator_fakes import FakeCluster, LeadingJobs, new_repository, until
 
 from coordinator import jobs
-from coordinator.daemon import now
-from coordinator.jobs import Jobs
 from coordinator.service import SERVICE, BackupsService
-from coordinator.snapshots import Snapshots
-from coordinator.threads import RepositoryThreads
 from quiesce import errors
 from quiesce.client import Backups
 from quiesce.repository import open_repository
@@ -28,18 +24,10 @@ class Coordinator:
     def __init__(self, cluster: FakeCluster, repository: str) -> None:
         self.cluster = cluster
         self.repository = repository
-        snapshots = Snapshots(RepositoryThreads())
-        self.jobs = Jobs(
-            nodes=cluster,
-            documents=cluster,
-            snapshots=snapshots,
-            policy=POLICY,
-            clock=now,
-            identifiers=identifiers(),
-            addresses="n:1",
-        )
+        self.leading = LeadingJobs(cluster)
+        self.jobs = self.leading.jobs
         self.service = BackupsService(
-            jobs=self.jobs, snapshots=snapshots, repository=repository, connect=_nobody, idle_s=1.0
+            jobs=self.jobs, snapshots=self.leading.snapshots, repository=repository, connect=_nobody, idle_s=1.0
         )
 
 
@@ -54,13 +42,12 @@ async def serving(cluster: FakeCluster, repository: str) -> AsyncIterator[tuple[
     server = open_server("127.0.0.1:0")
     backup_pb2_grpc.add_BackupsServicer_to_server(coordinator.service, server.grpc)
     port = await server.start([SERVICE])
-    ready = asyncio.create_task(coordinator.jobs.make_ready())
+    coordinator.leading.start()
     async with Backups(f"127.0.0.1:{port}") as client:
         try:
             yield coordinator, client
         finally:
-            ready.cancel()
-            await coordinator.jobs.stop(4.0)
+            await coordinator.leading.stop()
             await server.stop(0)
 
 
@@ -125,7 +112,7 @@ async def test_a_second_backup_is_refused_at_once(running: tuple[Coordinator, Ba
     cluster.worker_may_end.clear()
     first = asyncio.create_task(collect(client.create()))
     await until(lambda: "take_snapshot" in cluster.calls)
-    with pytest.raises(errors.RotationHeld, match="job-1"):
+    with pytest.raises(errors.RotationHeld, match="job-one-1"):
         await collect(client.create())
     cluster.worker_may_end.set()
     assert (await first)[-1].job.state == backup_pb2.JOB_STATE_SUCCEEDED
@@ -150,7 +137,7 @@ async def test_cancel(running: tuple[Coordinator, Backups], cluster: FakeCluster
     cluster.worker_may_end.clear()
     creating = asyncio.create_task(collect(client.create()))
     await until(lambda: "take_snapshot" in cluster.calls)
-    job = await client.cancel("job-1")
+    job = await client.cancel("job-one-1")
     assert job.state == backup_pb2.JOB_STATE_CANCELLED
     assert cluster.lease is None
     assert cluster.worker_stopped == 1
@@ -158,7 +145,7 @@ async def test_cancel(running: tuple[Coordinator, Backups], cluster: FakeCluster
         await creating
     assert await client.list() == []
     # Cancelling what has ended changes nothing.
-    assert (await client.cancel("job-1")).state == backup_pb2.JOB_STATE_CANCELLED
+    assert (await client.cancel("job-one-1")).state == backup_pb2.JOB_STATE_CANCELLED
 
 
 @pytest.mark.parametrize(
@@ -296,15 +283,27 @@ async def test_without_a_cluster_it_says_so(
         assert await client.list() == []
 
 
-async def test_a_stop_gives_the_lease_back(cluster: FakeCluster, tmp_path: Path) -> None:
+async def test_a_stop_leaves_the_job_to_the_next_coordinator(cluster: FakeCluster, tmp_path: Path) -> None:
     cluster.worker_may_end.clear()
-    async with serving(cluster, new_repository(tmp_path)) as (coordinator, client):
+    repository = new_repository(tmp_path)
+    async with serving(cluster, repository) as (coordinator, client):
         await coordinator.jobs.ready.wait()
-        creating = asyncio.create_task(collect(client.create()))
+        creating = asyncio.create_task(collect(client.create(lease_ms=60_000)))
         await until(lambda: "take_snapshot" in cluster.calls)
-        await coordinator.jobs.stop(4.0)
-        with pytest.raises(errors.BackupCancelled):
+        left = coordinator.jobs._running
+        assert left is not None
+        await coordinator.leading.stop()
+        with pytest.raises(errors.NotLeading):
             await creating
-        assert cluster.lease is None
+        assert cluster.lease is not None
+        # Where nobody goes on, the replica is back soon.
+        assert cluster.lease.expires_ms - cluster.log_time() <= jobs.HAND_OVER_MS
         with pytest.raises(errors.Unavailable):
             await collect(client.create())
+    cluster.worker_may_end.set()
+    async with serving(cluster, repository) as (coordinator, client):
+        seen = await collect(client.watch(left.record.id))
+        assert seen[-1].job.state == backup_pb2.JOB_STATE_SUCCEEDED
+        assert cluster.drained == [seen[-1].job.node_id], "no second lease was needed"
+        assert cluster.lease is None
+        assert len(await client.list()) == 1

@@ -10,10 +10,9 @@ import pytest
 from coordinator_fakes import FakeCluster, draft, new_repository, until
 
 from coordinator import journal as journal_module
-from coordinator.job import Failure, JobEvent, owner_of
+from coordinator.job import Failure, JobEvent
 from coordinator.journal import Journal, Recorder
 from coordinator.record import JobRecord, failed_last, from_document, to_document
-from coordinator.recovery import recover
 from coordinator.snapshots import Snapshots
 from coordinator.threads import RepositoryThreads
 from quiesce import errors
@@ -136,49 +135,8 @@ async def test_a_job_that_someone_else_ended_is_lost(monkeypatch: pytest.MonkeyP
     recorder.start()
     await journal.advance((await journal.latest())[0], record(state="failed", step="done"))
     recorder.put(record(step="fence"))
-    assert isinstance(await asyncio.wait_for(recorder.lost, 5), errors.StaleVersion)
+    assert isinstance(await asyncio.wait_for(recorder.lost, 5), errors.JobTakenOver)
     await asyncio.wait_for(recorder.flushed(), 5)
-
-
-async def left_running(cluster: FakeCluster, repository: str, **changes: object) -> JobRecord:
-    """Recover a job that is in the journal as running, and return it."""
-    journal = Journal(cluster)
-    await journal.ensure()
-    await journal.create(record(repository=repository, failure=None, failed_step="", **changes))
-    snapshots = Snapshots(RepositoryThreads())
-    await recover(journal, cluster, snapshots, await journal.latest(), lambda: 1_795_000_009_000)
-    return (await journal.latest())[0].value
-
-
-async def test_a_job_left_running_fails_and_its_lease_is_given_back(tmp_path: Path) -> None:
-    cluster = FakeCluster()
-    lease = await cluster.drain(2, owner_of("job-1"), "x", 60_000)
-    await cluster.checkpoint(lease.epoch)
-    ended = await left_running(cluster, new_repository(tmp_path))
-    assert ended.state == "failed"
-    assert "restarted" in str(ended.error())
-    assert isinstance(ended.error(), errors.BackupFailed)
-    assert cluster.lease is None
-    assert cluster.checkpoints == {}
-
-
-async def test_the_lease_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
-    cluster = FakeCluster()
-    await cluster.drain(2, owner_of("job-2"), "x", 60_000)
-    assert (await left_running(cluster, new_repository(tmp_path))).state == "failed"
-    assert cluster.lease is not None
-
-
-async def test_a_job_that_had_published_has_succeeded(tmp_path: Path) -> None:
-    repository = new_repository(tmp_path)
-    await Snapshots(RepositoryThreads()).publish(repository, draft(repository, SNAPSHOT, 2, 101), 101, {})
-    assert (await left_running(FakeCluster(), repository, step="publish")).state == "succeeded"
-
-
-async def test_where_the_repository_is_gone_it_says_that_it_does_not_know(tmp_path: Path) -> None:
-    ended = await left_running(FakeCluster(), str(tmp_path / "gone"))
-    assert ended.state == "failed"
-    assert "quiesce snapshots" in str(ended.error())
 
 
 async def test_a_draft_of_another_epoch_is_not_published(tmp_path: Path) -> None:
