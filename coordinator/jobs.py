@@ -278,6 +278,23 @@ class Jobs:
         """Return a job that was started here and is not yet recorded as ended."""
         return self._unrecorded.get(job_id)
 
+    async def running_or_ended(self, job_id: str) -> Running | JobRecord:
+        """Return a job that runs here, or has ended.
+
+        Raises:
+            UnknownJob: there is none of that id.
+            NotLeading: another coordinator runs it.
+        """
+        if (running := self.running(job_id)) is None:
+            record = await self.find(job_id)
+            if not record.running:
+                return record
+            # One that has just begun to lead is about to go on with it.
+            await self._wait_ready()
+            if (running := self.running(job_id)) is None:
+                return await self.find(job_id)
+        return running
+
     async def find(self, job_id: str) -> JobRecord:
         """Return a job as it is now; UnknownJob where there is none."""
         running = self.running(job_id)
@@ -301,12 +318,9 @@ class Jobs:
             UnknownJob: there is none of that id.
             NotLeading, JobTakenOver: another coordinator runs it.
         """
-        running = self.running(job_id)
-        if running is None:
-            record = await self.find(job_id)
-            if record.running:
-                self._leadership.check()
-            return record
+        running = await self.running_or_ended(job_id)
+        if isinstance(running, JobRecord):
+            return running
         if not running.runner.job.ended and not is_over(running.runner.job):
             running.runner.cancel(why)
         async for _ in running.feed.follow():

@@ -81,13 +81,10 @@ class BackupsService(backup_pb2_grpc.BackupsServicer):
         self, request: backup_pb2.WatchJobRequest, context: Context
     ) -> AsyncIterator[backup_pb2.JobProgress]:
         """Follow a job from where it is."""
-        running = self._jobs.running(request.job_id)
-        if running is None:
-            record = await self._jobs.find(request.job_id)
-            if record.running:
-                self._jobs.check_leads()
-            yield backup_pb2.JobProgress(job=to_message(record))
-            if (error := record.error()) is not None:
+        running = await self._jobs.running_or_ended(request.job_id)
+        if not isinstance(running, Running):
+            yield backup_pb2.JobProgress(job=to_message(running))
+            if (error := running.error()) is not None:
                 raise error
             return
         async for progress in running.feed.follow():

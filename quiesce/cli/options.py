@@ -72,8 +72,8 @@ def coordinator_option(function: Decorated) -> Decorated:
         show_default=True,
         show_envvar=True,
         callback=_inherited,
-        metavar="HOST:PORT",
-        help="The coordinator.",
+        metavar="HOST:PORT,…",
+        help="The coordinator, or several: the one that leads is found.",
     )(function)
 
 

@@ -201,9 +201,9 @@ class Client(Owner[AsyncClient]):
 class BlockingBackups(Owner[Backups]):
     """The blocking client of a coordinator. See Backups."""
 
-    def __init__(self, address: str, *, timeout_s: float = 10.0, idle_s: float = 180.0) -> None:
+    def __init__(self, addresses: str, *, timeout_s: float = 10.0, idle_s: float = 180.0) -> None:
         """Make a client; see Backups."""
-        super().__init__(lambda: Backups(address, timeout_s=timeout_s, idle_s=idle_s))
+        super().__init__(lambda: Backups(addresses, timeout_s=timeout_s, idle_s=idle_s))
 
     create = iterates(Backups.create)
     preview = waits(Backups.preview)
@@ -219,9 +219,9 @@ class BlockingBackups(Owner[Backups]):
 class BlockingPolicies(Owner[Policies]):
     """The blocking client of a coordinator's policies. See Policies."""
 
-    def __init__(self, address: str, *, timeout_s: float = 10.0) -> None:
+    def __init__(self, addresses: str, *, timeout_s: float = 10.0) -> None:
         """Make a client; see Policies."""
-        super().__init__(lambda: Policies(address, timeout_s=timeout_s))
+        super().__init__(lambda: Policies(addresses, timeout_s=timeout_s))
 
     create = waits(Policies.create)
     list = waits(Policies.list)
