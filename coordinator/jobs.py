@@ -218,7 +218,7 @@ class Jobs:
             self._leadership.check()
             return
         elif why is None:
-            detail = "the coordinator has not reached its cluster yet"
+            raise self._leadership.not_leading()
         else:
             # The inner one's address and question would only say the same twice.
             detail = why.fields.get("detail", why.message())
@@ -276,7 +276,7 @@ class Jobs:
 
     def running(self, job_id: str) -> Running | None:
         """Return a job that was started here and is not yet recorded as ended."""
-        return self._unrecorded.get(job_id)
+        return self._unrecorded.get(job_id) if self._leadership.leads else None
 
     async def running_or_ended(self, job_id: str) -> Running | JobRecord:
         """Return a job that runs here, or has ended.
@@ -307,7 +307,9 @@ class Jobs:
     async def list(self, limit: int) -> list[JobRecord]:
         """Return the latest jobs, the latest first."""
         entries = await self._journal.latest()
-        here = {job_id: running.record for job_id, running in self._unrecorded.items()}
+        # Who stood still and was taken over from knows less than the journal.
+        unrecorded = self._unrecorded if self._leadership.leads else {}
+        here = {job_id: running.record for job_id, running in unrecorded.items()}
         recorded = [here.pop(entry.value.id, entry.value) for entry in entries]
         return [*here.values(), *recorded][: min(limit or KEPT, KEPT)]
 

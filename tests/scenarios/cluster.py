@@ -42,7 +42,7 @@ def free_port_range(count: int) -> int:
 class Cluster:
     """`size` nodes and a coordinator; a context manager that starts them, waits until they serve, and ends them.
 
-    `spare` is how many nodes may join later.
+    `spare` is how many nodes may join later, `coordinators` how many there are, of which one leads.
     """
 
     def __init__(
@@ -51,11 +51,12 @@ class Cluster:
         *,
         size: int = 3,
         spare: int = 0,
+        coordinators: int = 1,
         await_restore: bool = False,
         node_options: Mapping[str, str] | None = None,
         coordinator_options: Mapping[str, str] | None = None,
     ) -> None:
-        ports = free_ports(size + 1 + spare)
+        ports = free_ports(size + spare + coordinators)
         self.directory = directory
         self.repository = directory / "repository"
         self.repository.mkdir(parents=True, exist_ok=True)
@@ -63,7 +64,9 @@ class Cluster:
         self._node_options = dict(node_options or {})
         self._spare = {node: f"127.0.0.1:{ports[node]}" for node in range(size + 1, size + spare + 1)}
         self.members = {node: f"127.0.0.1:{ports[node]}" for node in range(1, size + 1)}
-        self.coordinator_address = f"127.0.0.1:{ports[0]}"
+        listen = [f"127.0.0.1:{port}" for port in (ports[0], *ports[size + spare + 1 :])]
+        # For clients, which find the one that leads.
+        self.coordinator_address = ",".join(listen)
         identity = {} if await_restore else {"cluster-id": uuid.uuid4().hex, "members": self._members_text()}
         self.nodes = {
             node: Daemon(
@@ -77,10 +80,12 @@ class Cluster:
             )
             for node, address in self.members.items()
         }
-        defaults = {"listen": self.coordinator_address, "cluster": self.addresses, "repository": str(self.repository)}
-        self.coordinator = Daemon(
-            ["coordinator", *_flags({**defaults, **(coordinator_options or {})})], directory / "coordinator.log"
-        )
+        defaults = {"cluster": self.addresses, "repository": str(self.repository), **(coordinator_options or {})}
+        self.coordinators = [
+            Daemon(["coordinator", *_flags({"listen": address, **defaults})], directory / f"coordinator-{number}.log")
+            for number, address in enumerate(listen, 1)
+        ]
+        self.coordinator = self.coordinators[0]
 
     def _members_text(self) -> str:
         return ",".join(f"{node}={address}" for node, address in self.members.items())
@@ -114,7 +119,7 @@ class Cluster:
 
     def start(self) -> None:
         """Start what does not run, and wait until it serves."""
-        for daemon in [*self.nodes.values(), self.coordinator]:
+        for daemon in [*self.nodes.values(), *self.coordinators]:
             if not daemon.running:
                 daemon.start()
         if not self.await_restore:
@@ -158,13 +163,13 @@ class Cluster:
 
     def stop(self) -> None:
         """Ask everything to end, the coordinator first, the nodes at once."""
-        self.coordinator.stop()
-        with ThreadPoolExecutor(len(self.nodes)) as pool:
-            list(pool.map(Daemon.stop, self.nodes.values()))
+        for daemons in (self.coordinators, [*self.nodes.values()]):
+            with ThreadPoolExecutor(len(daemons)) as pool:
+                list(pool.map(Daemon.stop, daemons))
 
     def kill(self) -> None:
         """Kill -9 of every process at once."""
-        for daemon in [self.coordinator, *self.nodes.values()]:
+        for daemon in [*self.coordinators, *self.nodes.values()]:
             daemon.kill()
 
     def status(self, node: int, client: Client) -> node_pb2.NodeStatus | None:
@@ -207,7 +212,8 @@ class Cluster:
 
     def check_alive(self) -> None:
         """Fail, with its last words, if a daemon ended that nobody ended."""
-        for name, daemon in [("coordinator", self.coordinator), *((f"node {n}", d) for n, d in self.nodes.items())]:
+        coordinators = (("coordinator", daemon) for daemon in self.coordinators)
+        for name, daemon in [*coordinators, *((f"node {n}", d) for n, d in self.nodes.items())]:
             code = daemon.exit_code
             if code is not None and code >= 0:
                 raise AssertionError(f"{name} ended with code {code}:\n{daemon.tail()}")
