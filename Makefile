@@ -49,6 +49,10 @@ nemesis: $(BUILT) ## Kill, stop, partition and slow down five nodes, and judge w
 	$(call say,nemesis: $(MINUTES) minutes of faults)
 	@$(BIN)/python -m tests.nemesis --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
+.PHONY: deaths
+deaths: $(BUILT) ## Kill the coordinator and the replica at every named point of a backup; SAMPLE=4, POINTS="part of a name"
+	@$(BIN)/python -m tests.deaths $(if $(SAMPLE),--sample $(SAMPLE)) $(POINTS)
+
 .PHONY: lint
 lint: $(BUILT) ## Check style, types, generated files, structure and the Rust part
 	$(call say,ruff)

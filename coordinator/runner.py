@@ -15,6 +15,7 @@ from coordinator.job.happenings import Answer, Cancel, Failed, Happening, Journa
 from coordinator.performer import Performer
 from coordinator.snapshots import Snapshots
 from quiesce.errors import DeadlineExceeded, QuiesceError
+from quiesce.failpoints import reach
 from quiesce.v1.node_pb2 import SnapshotProgress
 
 log = structlog.get_logger()
@@ -128,8 +129,11 @@ class Runner:
             task.add_done_callback(lambda _, ticket=effect.ticket: self._tasks.pop(ticket, None))  # type: ignore[misc]
 
     async def _perform(self, effect: Effect) -> None:
+        point = f"coordinator.{type(effect).__name__}"
         try:
+            reach(f"{point}.before")
             answer = await self._performer.perform(effect)
+            reach(f"{point}.after")
         except QuiesceError as error:
             answer = Failed(effect.ticket, Failure.of(error))
         except TimeoutError:

@@ -17,6 +17,7 @@ from nodes.rotation.succession import choose_successor
 from nodes.service.calls import Calls
 from nodes.statemachine import ReplicatedState
 from quiesce.errors import QuiesceError
+from quiesce.failpoints import reach
 from quiesce.v1 import node_pb2, peer_pb2
 
 # raft-rs: a voter does not vote for a candidate of lower priority, unless that one's log is longer.
@@ -190,10 +191,12 @@ class Rotation:
         self._epoch = epoch
         if mine is None:
             self._set_priority()
+            reach("node.lease.ended")
             _log.info("the lease ended")
             self._step(LeaseEnded())
         else:
             self._set_priority()
+            reach("node.lease.taken")
             _log.info("out of rotation", epoch=mine.epoch, owner=mine.owner, reason=mine.reason)
             self._step(LeaseTaken(mine.epoch, f"{mine.reason}, for {mine.owner}"))
 
@@ -201,6 +204,7 @@ class Rotation:
         before = self._gate.state
         effects = self._gate.step(event)
         if self._gate.state is not before:
+            reach(f"node.rotation.{self._gate.state.name.lower()}")
             _log.info("serving state", state=self._gate.state.name.lower(), why=self._gate.why)
         self._carry_out(effects)
 

@@ -11,6 +11,7 @@ from nodes.data_directory import DataDirectory
 from nodes.rotation.held import Held
 from nodes.service.worker_process import WorkerProcess
 from quiesce.errors import DamagedStore, InvalidRequest, LeaseLost, NoCheckpoint, QuiesceError, SnapshotWorkerFailed
+from quiesce.failpoints import reach
 from quiesce.v1 import node_pb2
 
 
@@ -62,6 +63,7 @@ class Snapshots:
         try:
             async with aclosing(worker.progress()) as reports:
                 async for progress in reports:
+                    reach(f"node.snapshot.{node_pb2.SnapshotProgress.Phase.Name(progress.phase).lower()}")
                     yield progress
         except QuiesceError as error:
             # When the lease ends its checkpoint goes at once, and the worker may say that first.

@@ -16,6 +16,7 @@ from nodes.statemachine.working import Working
 from nodes.store.files import Files
 from nodes.store.store import Store
 from quiesce.errors import DamagedStore
+from quiesce.failpoints import reach
 from quiesce.v1.node_pb2 import Mark, RotationLease
 from quiesce.v1.peer_pb2 import LogEntry, Membership, Outcome
 
@@ -193,8 +194,11 @@ class ReplicatedState:
         mark, self._mark = self._mark, None
         self._working.flush()
         if mark is not None:
+            reach("node.mark.applied")
             self.checkpoints.take(self.store, mark.epoch)
+            reach("node.checkpoint.taken")
             self.on_checkpoint(mark.epoch, mark)
+            reach("node.checkpoint.noted")
 
     def _own_epoch(self, working: Working | None = None) -> int | None:
         """Return the epoch of the lease, if it is this node that is out of rotation."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from quiesce.errors import QuiesceError, RepositoryFull, RepositoryUnusable
+from quiesce.failpoints import reach
 from quiesce.repository.objects import ObjectInfo
 
 _PART = ".part"
@@ -48,7 +49,9 @@ class DirectoryStore:
                 self._parts.add(part)
             try:
                 _write_durably(part, data)
+                reach(f"repository.{name.partition('/')[0]}.written")
                 created = _move_new(part, path)
+                reach(f"repository.{name.partition('/')[0]}.named")
             finally:
                 part.unlink(missing_ok=True)
                 with self._lock:

@@ -1,0 +1,1 @@
+"""Kills at every named point of a backup, and at random: real processes, real disks, and a judge."""

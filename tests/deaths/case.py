@@ -1,0 +1,139 @@
+"""One death at one point, and all that must hold after it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from quiesce.v1 import backup_pb2
+from tests.deaths.field import LEASE_S, MARGIN_S, RATE, Field, Wrong, held_at
+from tests.scenarios.daemon import Daemon
+from tests.scenarios.test_backup_rotation import Backup
+
+COORDINATOR, REPLICA, ITSELF, TWICE = "coordinator", "replica", "replica itself", "coordinator twice"
+REACHED_S = 40.0
+# A node that was killed has to start, and to catch up.
+RESTART_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Who dies when what point is reached."""
+
+    point: str
+    victim: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a death: how the job ended, and how long the replica took to be back, in seconds."""
+
+    case: Case
+    state: str
+    attempts: int
+    back_s: float
+
+
+class Dealer:
+    """Deals deaths at one field, one after another; `preferred` is the node that backups take."""
+
+    def __init__(self, field: Field, preferred: int, scratch: Path) -> None:
+        self._field = field
+        self._preferred = preferred
+        self._file = scratch / "reached"
+
+    def deal(self, case: Case) -> Result:
+        """Have one die, and see what must hold.
+
+        Raises:
+            Wrong: something does not.
+        """
+        field = self._field
+        field.expect(field.all_serve, 60, "every node serves before the next death")
+        # Who leads is not chosen.
+        if field.leader() == self._preferred:
+            with field.cluster.client() as client:
+                client.admin.transfer_leadership(0)
+        before = {job.id for job in field.jobs()}
+        back_s = {
+            COORDINATOR: self._kill_coordinator,
+            TWICE: self._kill_coordinator_twice,
+            REPLICA: self._kill_replica,
+            ITSELF: self._replica_dies,
+        }[case.victim](case.point)
+        [job] = [job for job in field.jobs() if job.id not in before] or [backup_pb2.Job()]
+        if not job.id:
+            raise Wrong("the backup left no job")
+        job = field.ended(job.id)
+        field.expect(field.all_serve, RESTART_S + LEASE_S + MARGIN_S, "every node serves again")
+        field.back_up()
+        field.check_repository()
+        field.check_writers()
+        attempts = 1 + sum(event.text.startswith(("failed on node", "the lease of epoch")) for event in job.events)
+        return Result(case, backup_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_").lower(), attempts, back_s)
+
+    def _kill_coordinator(self, point: str) -> float:
+        coordinator = self._field.cluster.coordinator
+        self._field.restart(coordinator, point)
+        backup = self._begin()
+        self._dead(coordinator, point)
+        took = self._back(self._preferred)
+        self._field.start(coordinator)
+        backup.end(120)
+        return took
+
+    def _kill_coordinator_twice(self, point: str) -> float:
+        coordinator = self._field.cluster.coordinator
+        self._field.restart(coordinator, "coordinator.TakeSnapshot.before")
+        backup = self._begin()
+        self._dead(coordinator, "coordinator.TakeSnapshot.before")
+        # At once: while its lease still holds.
+        self._field.start(coordinator, point)
+        self._dead(coordinator, point)
+        took = self._back(self._preferred)
+        self._field.start(coordinator)
+        backup.end(120)
+        return took
+
+    def _kill_replica(self, point: str) -> float:
+        field, replica = self._field, self._field.cluster.nodes[self._preferred]
+        with held_at(field, field.cluster.coordinator, point, self._file) as reached:
+            backup = self._begin()
+            field.expect(reached, REACHED_S, f"the coordinator at {point}")
+            replica.kill()
+        field.start(replica)
+        took = field.expect(lambda: field.serves(self._preferred), RESTART_S + LEASE_S + MARGIN_S, "the replica back")
+        backup.end(120)
+        return took
+
+    def _replica_dies(self, point: str) -> float:
+        field, replica = self._field, self._field.cluster.nodes[self._preferred]
+        field.restart(replica, point)
+        field.expect(lambda: field.serves(self._preferred), RESTART_S, "the replica serves before it dies")
+        backup = self._begin()
+        if point.startswith("repository."):
+            # Its worker dies; the node goes on, and with it the next worker that gets there. So it is restarted.
+            field.expect(lambda: "failed on node" in str(backup.job) or not backup.is_alive(), REACHED_S, point)
+            field.restart(replica)
+        else:
+            self._dead(replica, point)
+            field.start(replica)
+        took = field.expect(lambda: field.serves(self._preferred), RESTART_S + LEASE_S + MARGIN_S, "the replica back")
+        backup.end(120)
+        return took
+
+    def _begin(self) -> Backup:
+        self._field.expect(self._field.answers, 30, "a coordinator answers")
+        return Backup(self._field.cluster, rate_limit=RATE)
+
+    def _dead(self, daemon: Daemon, point: str) -> None:
+        self._field.expect(lambda: not daemon.running, REACHED_S, f"a death at {point}")
+        if daemon.exit_code != -9:
+            raise Wrong(f"it ended with {daemon.exit_code} instead of dying at {point}:\n{daemon.tail()}")
+
+    def _back(self, node: int) -> float:
+        """See the replica back in rotation by itself: nobody is there to help."""
+        died = time.monotonic()
+        self._field.expect(lambda: self._field.serves(node), LEASE_S + MARGIN_S, "the replica back within its lease")
+        return time.monotonic() - died

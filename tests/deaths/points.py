@@ -1,0 +1,47 @@
+"""Where there is something to die at."""
+
+from __future__ import annotations
+
+from coordinator.job import effects
+from coordinator.job.effects import Abort, Effect
+
+# Only after another coordinator: they are got to by two deaths.
+_AFTER_A_DEATH = (effects.FindLease, effects.TakeOver)
+# Only where nobody knows whether the manifest was written.
+_NOT_HERE = (Abort, effects.TransferLeadership, effects.Withdraw)
+
+
+def _both_sides(kind: type[Effect]) -> list[str]:
+    return [f"coordinator.{kind.__name__}.{side}" for side in ("before", "after")]
+
+
+def coordinator_points() -> list[str]:
+    """Return the points that a coordinator gets to in any backup, in the order of its steps."""
+    kinds = [kind for kind in vars(effects).values() if isinstance(kind, type) and issubclass(kind, Effect)]
+    ordinary = [kind for kind in kinds if kind not in (Effect, *_AFTER_A_DEATH, *_NOT_HERE)]
+    points = [point for kind in ordinary for point in _both_sides(kind)]
+    return [*points, "repository.snapshots.written", "repository.snapshots.named"]
+
+
+def second_death_points() -> list[str]:
+    """Return those that it gets to when it goes on with a backup that was left."""
+    return [point for kind in _AFTER_A_DEATH for point in _both_sides(kind)]
+
+
+NODE_POINTS = (
+    "node.lease.taken",
+    "node.rotation.draining",
+    "node.rotation.drained",
+    "node.mark.applied",
+    "node.checkpoint.taken",
+    "node.checkpoint.noted",
+    "node.snapshot.phase_scanning",
+    "node.snapshot.phase_uploading",
+    "node.snapshot.phase_done",
+    # In the worker: its node goes on.
+    "repository.packs.written",
+    "repository.packs.named",
+    "repository.tables.written",
+    "repository.tables.named",
+    "node.lease.ended",
+)
