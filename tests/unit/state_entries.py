@@ -89,8 +89,8 @@ def renew(epoch: int, ttl_ms: int, time_ms: int = 0) -> peer_pb2.Command:
     return command(time_ms, renew_drain=node_pb2.RenewDrainRequest(epoch=epoch, ttl_ms=ttl_ms))
 
 
-def mark(epoch: int) -> peer_pb2.Command:
-    return command(checkpoint=node_pb2.CheckpointRequest(epoch=epoch))
+def mark(epoch: int, *, attest: bool = False) -> peer_pb2.Command:
+    return command(checkpoint=node_pb2.CheckpointRequest(epoch=epoch, attest=attest))
 
 
 def undrain(epoch: int) -> peer_pb2.Command:
