@@ -179,6 +179,14 @@ class Backup:
     lease: Lease | None = None
     # The manifest's draft, between SNAPSHOT and PUBLISH.
     draft: bytes = b""
+    # All voters when the replica was chosen.
+    voters: tuple[int, ...] = ()
+    # Content ids at the mark by node, for the manifest.
+    attestations: tuple[tuple[int, str], ...] = ()
+    # Nodes that this job has seen to hold what the majority does not hold, in whichever attempt.
+    diverged: frozenset[int] = frozenset()
+    # Nodes that hold what the snapshot holds.
+    agreeing: tuple[int, ...] = ()
     ended_ms: int = 0
     events: tuple[JobEvent, ...] = field(default=())
 
@@ -199,6 +207,7 @@ _OF_REPLICA = frozenset(
         "DAMAGED_STORE",
         "OUT_OF_ROTATION",
         "AWAITING_RESTORE",
+        "REPLICA_DIVERGED",
     }
 )
 

@@ -25,6 +25,7 @@ from quiesce.snapshot import (
     new_snapshot_id,
 )
 from quiesce.v1 import node_pb2, record_pb2
+from quiesce.v1.attest_pb2 import AttestProgress, AttestRequest
 from quiesce.v1.database_pb2 import ClassDefinition, Database, SchemaChange
 from quiesce.v1.node_pb2 import Mark, Member, NodeStatus, RestoreNodeRequest, RestoreProgress, RotationLease
 
@@ -33,7 +34,10 @@ POLICY = Policy(
 )
 
 
-def draft(repository: str, snapshot_id: str, node_id: int, epoch: int) -> bytes:
+NOTHING = content_id(PageTable([], [], []))
+
+
+def draft(repository: str, snapshot_id: str, node_id: int, epoch: int, content: str = NOTHING) -> bytes:
     """The draft of a manifest with nothing in it, whose table is in the repository."""
     table = PageTable([], [], [])
     digest, size = open_repository(repository).put_table(table)
@@ -43,7 +47,7 @@ def draft(repository: str, snapshot_id: str, node_id: int, epoch: int) -> bytes:
             cluster_id="fake",
             node_id=node_id,
             mark=ManifestMark(1, 50, 5, epoch),
-            content_id=content_id(table),
+            content_id=content,
             complete=True,
             databases=[],
             table=TableSummary(digest, size, 0),
@@ -82,6 +86,12 @@ class FakeCluster:
         self.worker_may_end = asyncio.Event()
         self.worker_may_end.set()
         self.worker_stopped = 0
+        # By node: the content id of what it holds, where it is not that of nothing.
+        self.held: dict[int, str] = {}
+        self.attester_fails: dict[int, errors.QuiesceError] = {}
+        self.attester_may_end = {node: asyncio.Event() for node in (1, 2, 3)}
+        for event in self.attester_may_end.values():
+            event.set()
         self.databases: dict[str, Database] = {}
         self.documents: dict[RID, Record] = {}
         self.positions = 0
@@ -174,7 +184,21 @@ class FakeCluster:
         if self.lease is not None and self.lease.epoch == epoch:
             self.lease = None
 
-    async def checkpoint(self, epoch: int) -> Mark:
+    async def prepare_mark(self, node_id: int) -> None:
+        self._called("prepare_mark")
+
+    async def attest(
+        self, node_id: int, request: AttestRequest, *, idle_s: float = 60.0
+    ) -> AsyncIterator[AttestProgress]:
+        self._called("attest")
+        for done in range(3):
+            yield AttestProgress(pages_done=done, pages_total=3)
+        await self.attester_may_end[node_id].wait()
+        if error := self.attester_fails.get(node_id):
+            raise error
+        yield AttestProgress(pages_done=3, pages_total=3, content_id=self.held.get(node_id, NOTHING))
+
+    async def checkpoint(self, epoch: int, *, attest: bool = False) -> Mark:
         self._called("checkpoint")
         held = self._held()
         if held is None or held.epoch != epoch:
@@ -191,7 +215,8 @@ class FakeCluster:
                 yield node_pb2.SnapshotProgress(phase=node_pb2.SnapshotProgress.PHASE_UPLOADING, pages_done=done)
             await self.worker_may_end.wait()
             self._called("worker")
-            manifest = draft(request.repository, request.snapshot_id, node_id, request.epoch)
+            content = self.held.get(node_id, NOTHING)
+            manifest = draft(request.repository, request.snapshot_id, node_id, request.epoch, content)
             yield node_pb2.SnapshotProgress(phase=node_pb2.SnapshotProgress.PHASE_DONE, manifest_draft=manifest)
         finally:
             self.worker_stopped += 1

@@ -171,7 +171,7 @@ async def test_the_lease_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
 
 async def test_a_job_that_had_published_has_succeeded(tmp_path: Path) -> None:
     repository = new_repository(tmp_path)
-    await Snapshots(RepositoryThreads()).publish(repository, draft(repository, SNAPSHOT, 2, 101), 101, {})
+    await Snapshots(RepositoryThreads()).publish(repository, draft(repository, SNAPSHOT, 2, 101), 101, {}, {})
     assert (await left_running(FakeCluster(), repository, step="publish")).state == "succeeded"
 
 
@@ -185,7 +185,7 @@ async def test_a_draft_of_another_epoch_is_not_published(tmp_path: Path) -> None
     repository = new_repository(tmp_path)
     snapshots = Snapshots(RepositoryThreads())
     with pytest.raises(errors.LeaseLost):
-        await snapshots.publish(repository, draft(repository, SNAPSHOT, 2, 101), 102, {})
+        await snapshots.publish(repository, draft(repository, SNAPSHOT, 2, 101), 102, {}, {})
     assert await snapshots.list(repository) == []
 
 
