@@ -19,12 +19,15 @@ from nodes.worker.attest import attest
 from nodes.worker.base import find_base, find_known
 from nodes.worker.lifetime import Stopped, lower_priority, stop_with_parent
 from nodes.worker.progress import ProgressLines
+from nodes.worker.sample import Sample
 from nodes.worker.snapshot import SnapshotMaker, SnapshotRequest
 from nodes.worker.walk import Walk, chosen
 from quiesce.errors import QuiesceError
 from quiesce.repository import DirectoryStore, open_repository
 from quiesce.snapshot import ManifestMark, encode_manifest
 
+# Read in a second, and the whole of a small store.
+SAMPLE_BYTES = 64 << 20
 # As a shell says of a process that SIGTERM has ended.
 _STOPPED = 128 + 15
 
@@ -43,6 +46,9 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--epoch", type=int, required=True)
     parser.add_argument("--database", action="append", default=[], help="repeat it for several; default: all")
     parser.add_argument("--rate-limit", type=int, default=0, help="most bytes read a second; 0: no limit")
+    parser.add_argument(
+        "--sample", type=int, default=SAMPLE_BYTES, help="about how many bytes of unchanged pages are read all the same"
+    )
     parser.add_argument("--nice", type=int, default=10)
     parser.add_argument("--parent", type=int, help="process id of the daemon, so as not to outlive it")
     asked = parser.parse_args(arguments)
@@ -59,7 +65,7 @@ def _attest(asked: argparse.Namespace, lines: ProgressLines) -> None:
     names = tuple(asked.database)
     wanted = chosen(source.databases(), names)
     base = find_base(repository, asked.cluster_id, mark, [d.name for d in wanted], lines.warning)
-    walk = Walk(source, base, RateLimit(asked.rate_limit), lines.progress)
+    walk = Walk(source, base, RateLimit(asked.rate_limit), lines.progress, Sample(base, mark, asked.sample))
     found = attest(walk, mark, names)
     lines.attested(walk.counts, found)
 
@@ -73,7 +79,8 @@ def _run(asked: argparse.Namespace, lines: ProgressLines) -> None:
         source = CheckpointReader(asked.checkpoint)
         wanted = chosen(source.databases(), tuple(asked.database))
         known = find_known(repository, asked.cluster_id, mark, [d.name for d in wanted], lines.warning)
-        maker = SnapshotMaker(source, repository, known, RateLimit(asked.rate_limit), lines.progress)
+        sample = Sample(known.base, mark, asked.sample)
+        maker = SnapshotMaker(source, repository, known, RateLimit(asked.rate_limit), lines.progress, sample)
         request = SnapshotRequest(
             asked.snapshot_id, asked.cluster_id, asked.node_id, mark, tuple(asked.database), _software()
         )

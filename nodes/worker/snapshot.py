@@ -9,6 +9,7 @@ from nodes.rate_limit import RateLimit
 from nodes.worker.base import Known
 from nodes.worker.pipeline import SegmentPipeline
 from nodes.worker.progress import Counts
+from nodes.worker.sample import Sample
 from nodes.worker.source import SnapshotSource
 from nodes.worker.table_builder import database_summaries
 from nodes.worker.walk import Walk
@@ -38,10 +39,11 @@ class SnapshotMaker:
         known: Known,
         limit: RateLimit,
         progress: Callable[[Counts], None],
+        sample: Sample | None = None,
     ) -> None:
         self._repository = repository
         self._known = known
-        self._walk = Walk(source, known.base, limit, progress)
+        self._walk = Walk(source, known.base, limit, progress, sample)
 
     @property
     def counts(self) -> Counts:

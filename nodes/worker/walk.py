@@ -8,6 +8,7 @@ from typing import Protocol
 from nodes.rate_limit import RateLimit
 from nodes.worker.base import Base
 from nodes.worker.progress import Counts
+from nodes.worker.sample import Sample
 from nodes.worker.source import SnapshotSource
 from nodes.worker.table_builder import Place
 from quiesce.errors import DamagedStore, UnknownDatabase
@@ -30,15 +31,24 @@ class Segments(Protocol):
 
 
 class Walk:
-    """One way through a checkpoint. `progress` is told after every page, and may raise to stop."""
+    """One way through a checkpoint. `progress` is told after every page, and may raise to stop.
+
+    What `sample` takes is read, changed or not.
+    """
 
     def __init__(
-        self, source: SnapshotSource, base: Base | None, limit: RateLimit, progress: Callable[[Counts], None]
+        self,
+        source: SnapshotSource,
+        base: Base | None,
+        limit: RateLimit,
+        progress: Callable[[Counts], None],
+        sample: Sample | None = None,
     ) -> None:
         self._source = source
         self._base = base
         self._limit = limit
         self._progress = progress
+        self._sample = sample
         self.counts = Counts()
 
     def begin(self, mark: ManifestMark, names: tuple[str, ...]) -> list[Database]:
@@ -74,7 +84,9 @@ class Walk:
                 self.counts.bytes_uploaded = segments.bytes_uploaded
 
     def _unchanged(self, database: Database, cluster: int, page: int, stamp: int) -> list[tuple[Row, Place]] | None:
-        return self._base.unchanged(database.name, database.id, cluster, page, stamp) if self._base else None
+        if self._base is None or (self._sample is not None and self._sample.takes(database.name, cluster, page)):
+            return None
+        return self._base.unchanged(database.name, database.id, cluster, page, stamp)
 
     def _take_over(self, number: int, unchanged: list[tuple[Row, Place]], segments: Segments) -> None:
         for row, place in unchanged:

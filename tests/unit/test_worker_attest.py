@@ -12,7 +12,9 @@ from snapshot_fakes import MemoryStore, take, world
 
 from nodes.rate_limit import RateLimit
 from nodes.worker.attest import attest
-from nodes.worker.base import find_base
+from nodes.worker.base import find_base, find_known
+from nodes.worker.sample import Sample
+from nodes.worker.snapshot import SnapshotMaker, SnapshotRequest
 from nodes.worker.walk import Walk
 from quiesce.errors import DamagedStore, UnknownDatabase
 from quiesce.repository import Repository, open_repository
@@ -29,11 +31,14 @@ changes = st.lists(
 )
 
 
-def attested(store: MemoryStore, repository: Repository, names: tuple[str, ...] = (), index: int = 0) -> str:
+def attested(
+    store: MemoryStore, repository: Repository, names: tuple[str, ...] = (), index: int = 0, budget: int = 0
+) -> str:
     mark = ManifestMark(store.term, index or store.index, 5, 5)
     wanted = names or tuple(database.name for database in store.databases())
     base = find_base(repository, "c1", mark, wanted, lambda _: None)
-    return attest(Walk(store, base, RateLimit(0), lambda _: None), mark, names)
+    sample = Sample(base, mark, budget)
+    return attest(Walk(store, base, RateLimit(0), lambda _: None, sample), mark, names)
 
 
 @settings(max_examples=40, deadline=None)
@@ -61,8 +66,9 @@ def test_a_difference_in_a_page_that_has_changed_shows(tmp_path: Path) -> None:
     key = (1, 3, 7)
     version, kind, body = other.records[key]
     other.records[key] = version, kind, body.replace(b"0", b"1", 1)
-    # Nothing was written to its page since the base: it is not read.
+    # Nothing was written to its page since the base: it is read by the sample only.
     assert attested(one, repository) == attested(other, repository)
+    assert attested(one, repository, budget=1 << 20) != attested(other, repository, budget=1 << 20)
     for store in (one, other):
         store.pages_read.clear()
         store.put(1, 3, 14, b"{}")
@@ -76,3 +82,35 @@ def test_a_checkpoint_of_another_moment_and_a_database_that_is_not_there(tmp_pat
         attested(world(), repository, index=3)
     with pytest.raises(UnknownDatabase):
         attested(world(), repository, ("moon",))
+
+
+def test_a_sample_reads_about_its_budget_and_every_page_has_its_turn(tmp_path: Path) -> None:
+    repository = open_repository(tmp_path / "r", create=True)
+    store = world(pages=25)
+    manifest, _ = take(store, repository, "s1")
+    pages = [(d.name, cluster, page) for d in store.databases() for cluster, page, _ in store.pages(d.id)]
+    mark = ManifestMark(store.term, store.index, 5, 5)
+    base = find_base(repository, "c1", mark, ["world", "atlas"], lambda _: None)
+    taken: list[set[tuple[str, int, int]]] = []
+    for index in range(200):
+        sample = Sample(base, ManifestMark(mark.term, mark.index + index, 5, 5), manifest.totals.bytes_raw // 10)
+        taken.append({page for page in pages if sample.takes(*page)})
+    assert 0.08 < sum(map(len, taken)) / len(taken) / len(pages) < 0.12
+    assert set.union(*taken) == set(pages)
+    assert all(Sample(base, mark, manifest.totals.bytes_raw).takes(*page) for page in pages)
+    assert not any(Sample(base, mark, 0).takes(*page) for page in pages)
+
+
+def test_a_base_that_is_wrong_is_put_right_by_all_alike(tmp_path: Path) -> None:
+    repository = open_repository(tmp_path / "r", create=True)
+    wrong, right = world(), world()
+    wrong.records[1, 3, 7] = (9, 1, b"{}")
+    take(wrong, repository, "s1")
+    mark = ManifestMark(right.term, right.index, 5, 5)
+    names = tuple(database.name for database in right.databases())
+    known = find_known(repository, "c1", mark, names, lambda _: None)
+    sample = Sample(known.base, mark, 1 << 20)
+    maker = SnapshotMaker(right, repository, known, RateLimit(0), lambda _: None, sample)
+    manifest = maker.run(SnapshotRequest("s2", "c1", 2, mark), started_ms=1)
+    empty = open_repository(tmp_path / "empty", create=True)
+    assert manifest.content_id == attested(right, repository, budget=1 << 20) == attested(right, empty)
