@@ -8,6 +8,7 @@ from typing import Protocol
 
 from coordinator.job.choosing import Held, Replica, Survey
 from quiesce.errors import NoLeader, QuiesceError
+from quiesce.v1.attest_pb2 import AttestProgress, AttestRequest
 from quiesce.v1.node_pb2 import (
     NODE_ROLE_LEADER,
     SERVING_STATE_CATCHING_UP,
@@ -54,8 +55,16 @@ class Nodes(Protocol):
         """See `Admin.undrain`."""
         ...
 
-    async def checkpoint(self, epoch: int, *, fence: int = 0) -> Mark:
+    async def prepare_mark(self, node_id: int) -> None:
+        """See `Admin.prepare_mark`."""
+        ...
+
+    async def checkpoint(self, epoch: int, *, fence: int = 0, attest: bool = ...) -> Mark:
         """See `Admin.checkpoint`."""
+        ...
+
+    def attest(self, node_id: int, request: AttestRequest, *, idle_s: float = ...) -> AsyncIterator[AttestProgress]:
+        """See `Admin.attest`."""
         ...
 
     def take_snapshot(

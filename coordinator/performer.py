@@ -12,20 +12,24 @@ from typing import Any
 import structlog
 
 from coordinator import cluster
+from coordinator.attesters import Attesters, prepare
 from coordinator.cluster import Nodes
 from coordinator.job import Survey, effects, happenings, owns
 from coordinator.job.choosing import Held
 from coordinator.job.effects import Effect
 from coordinator.job.happenings import Answer
 from coordinator.job.model import Backup, Mark, Policy
-from coordinator.snapshots import Snapshots
+from coordinator.snapshots import Snapshots, content_id_of
 from quiesce.errors import DeadlineExceeded, OutcomeUnknown, QuiesceError, RotationHeld, SnapshotWorkerFailed
+from quiesce.v1.attest_pb2 import AttestRequest
 from quiesce.v1.node_pb2 import NodeStatus, ServingState, SnapshotProgress, TakeSnapshotRequest
 
 log = structlog.get_logger()
 
 # The step machine only wants to know that the worker lives.
 SIGN_OF_LIFE_S = 0.5
+# Of the time for the mark.
+PREPARING = 0.25
 # The cluster may be between two leaders when a lease is to be given back.
 RELEASE_PAUSE_S = 0.2
 
@@ -82,8 +86,9 @@ class Performer:
             case effects.AwaitDrained(node_id=node_id):
                 await cluster.await_drained(self._nodes, node_id, epoch)
                 return happenings.Drained(ticket)
-            case effects.WriteMark():
-                mark = await self._nodes.checkpoint(epoch, fence=self._fence(epoch))
+            case effects.WriteMark(voters=voters):
+                await prepare(self._nodes, voters, self._policy.mark_ms / 1000 * PREPARING)
+                mark = await self._nodes.checkpoint(epoch, fence=self._fence(epoch), attest=True)
                 return happenings.Marked(ticket, Mark(mark.term, mark.index, mark.time_ms))
             case effects.AwaitCheckpoint(node_id=node_id):
                 await cluster.await_checkpoint(self._nodes, node_id, epoch)
@@ -111,7 +116,8 @@ class Performer:
             case effects.Publish(repository=repository, draft=draft):
                 # Who takes the job over must know that the snapshot may be there.
                 await self._recorded()
-                await self._snapshots.publish(repository, draft, epoch, await self._impact(effect))
+                impact, attestations = await self._impact(effect), dict(effect.attestations)
+                await self._snapshots.publish(repository, draft, epoch, impact, attestations)
                 return happenings.Published(ticket)
             case effects.ReleaseLease():
                 await self._release(effect)
@@ -161,6 +167,23 @@ class Performer:
         return lease.epoch
 
     async def _take_snapshot(self, effect: effects.TakeSnapshot) -> Answer:
+        wanted = AttestRequest(
+            epoch=effect.epoch,
+            repository=effect.repository,
+            databases=effect.databases,
+            rate_limit=effect.rate_limit,
+        )
+        # Given up before the step machine, which waits for `stall_ms`, gives up everything.
+        stall_s = self._policy.stall_ms / 2000
+        began = time.monotonic()
+        async with Attesters(self._nodes, effect.attesters, wanted, stall_s=stall_s) as attesters:
+            taken = await self._take_replicas(effect)
+            # The replica must not stay out of rotation for ever because of another.
+            within_s = max(stall_s, time.monotonic() - began)
+            attestations = await attesters.finish(within_s, lambda: self._tell(happenings.Progressed(effect.ticket)))
+        return replace(taken, attestations=attestations)
+
+    async def _take_replicas(self, effect: effects.TakeSnapshot) -> happenings.Taken:
         request = TakeSnapshotRequest(
             epoch=effect.epoch,
             snapshot_id=effect.snapshot_id,
@@ -191,7 +214,7 @@ class Performer:
         shown.CopyFrom(last)
         shown.ClearField("manifest_draft")
         self._show(shown)
-        return happenings.Taken(effect.ticket, last.manifest_draft, text)
+        return happenings.Taken(effect.ticket, last.manifest_draft, text, content_id_of(last.manifest_draft))
 
     async def _release(self, effect: effects.ReleaseLease) -> None:
         deadline = time.monotonic() + self._policy.release_ms / 1000

@@ -45,6 +45,9 @@ class JobRecord:
     policy: str = ""
     # What another coordinator needs to go on with it; empty where it has ended.
     left: str = ""
+    # Nodes that did not hold at the mark what the majority held, and those that held what the snapshot holds.
+    diverged_nodes: tuple[int, ...] = ()
+    agreeing_nodes: tuple[int, ...] = ()
 
     @property
     def running(self) -> bool:
@@ -82,7 +85,7 @@ class JobRecord:
         if self.failure is None:
             return None
         error = self.failure.error()
-        if 19 <= error.exit_code < 60:
+        if 19 <= error.exit_code < 60 or error.exit_code >= 90:
             return error
         return BackupFailed(step=self.failed_step, detail=error.message().removesuffix("."))
 
@@ -106,6 +109,8 @@ def record_of(job: Backup) -> JobRecord:
         events=job.events,
         policy=job.request.policy,
         left="" if job.ended else _left(job),
+        diverged_nodes=tuple(sorted(job.diverged)),
+        agreeing_nodes=job.agreeing,
     )
 
 
@@ -122,16 +127,28 @@ def _failed_nodes(job: Backup) -> tuple[int, ...]:
 def failed_last(records: Iterable[JobRecord], now_ms: int) -> frozenset[int]:
     """Return the nodes on which the last backup that tried them failed; `records` begin with the latest.
 
-    What is longer ago than a day counts no more: nobody else would find out that the node is well again.
+    What is longer ago than a day counts no more: nobody else would find out that the node is well again. A node that
+    has diverged counts until it attests the same as the others.
     """
-    failed: set[int] = set()
-    known: set[int] = set()
+    records = list(records)
+    failed: set[int] = set(diverged_last(records))
+    known: set[int] = set(failed)
     for record in itertools.takewhile(lambda one: one.started_ms > now_ms - FAILED_FOR_MS, records):
         failed.update(set(record.failed_nodes) - known)
         known.update(record.failed_nodes)
         if record.state == Verdict.SUCCEEDED.value:
             known.add(record.node_id)
     return frozenset(failed)
+
+
+def diverged_last(records: Iterable[JobRecord]) -> frozenset[int]:
+    """Return the nodes that had diverged when a backup last compared them; `records` begin with the latest."""
+    diverged: set[int] = set()
+    known: set[int] = set()
+    for record in records:
+        diverged.update(set(record.diverged_nodes) - known)
+        known.update(record.diverged_nodes, record.agreeing_nodes)
+    return frozenset(diverged)
 
 
 def to_document(record: JobRecord) -> dict[str, Any]:
@@ -150,6 +167,8 @@ def to_document(record: JobRecord) -> dict[str, Any]:
         "ended_ms": record.ended_ms,
         "failed_step": record.failed_step,
         "failed_nodes": list(record.failed_nodes),
+        "diverged_nodes": list(record.diverged_nodes),
+        "agreeing_nodes": list(record.agreeing_nodes),
         "policy": record.policy,
         "left": record.left,
         "error_reason": failure.reason if failure else "",
@@ -184,6 +203,8 @@ def from_document(document: Mapping[str, Any]) -> JobRecord:
         events=events,
         policy=str(document.get("policy", "")),
         left=str(document.get("left", "")),
+        diverged_nodes=tuple(int(node) for node in document.get("diverged_nodes") or ()),
+        agreeing_nodes=tuple(int(node) for node in document.get("agreeing_nodes") or ()),
     )
 
 
@@ -204,4 +225,5 @@ def to_message(record: JobRecord) -> backup_pb2.Job:
         events=[backup_pb2.JobEvent(at_ms=e.at_ms, step=e.step, text=e.text) for e in record.events],
         repository=record.repository,
         policy=record.policy,
+        diverged_nodes=record.diverged_nodes,
     )

@@ -22,7 +22,7 @@ from quiesce.errors import (
 )
 from quiesce.repository import Repository, VerifyStep, open_repository, verify_snapshot
 from quiesce.repository.summary import summarise
-from quiesce.snapshot import decode_manifest
+from quiesce.snapshot import Manifest, decode_manifest
 from quiesce.snapshot.malformed import MalformedObject
 from quiesce.v1 import backup_pb2
 
@@ -45,7 +45,9 @@ class Snapshots:
         """
         await self._threads.run(location, lambda: _probe(open_repository(repository_path(location), create=True)))
 
-    async def publish(self, location: str, draft: bytes, epoch: int, impact: Mapping[str, Any]) -> None:
+    async def publish(
+        self, location: str, draft: bytes, epoch: int, impact: Mapping[str, Any], attestations: Mapping[int, str]
+    ) -> None:
         """Put the manifest into the repository, made from a worker's draft.
 
         Raises:
@@ -54,14 +56,12 @@ class Snapshots:
         """
 
         def publish() -> None:
-            try:
-                manifest = decode_manifest(draft)
-            except MalformedObject as error:
-                raise QuiesceError(detail=f"the worker's draft of the manifest is not one: {error}") from error
+            manifest = _drafted(draft)
             if manifest.mark.epoch != epoch:
                 raise LeaseLost(epoch=manifest.mark.epoch)
+            said = {str(node): content_id for node, content_id in attestations.items()}
             open_repository(repository_path(location)).publish_manifest(
-                msgspec.structs.replace(manifest, impact=dict(impact))
+                msgspec.structs.replace(manifest, impact=dict(impact), attestations=said or None)
             )
 
         await self._threads.run(location, publish)
@@ -106,6 +106,18 @@ class Snapshots:
 
     async def _read(self, location: str, call: Callable[[Repository], Result]) -> Result:
         return await self._threads.run(location, lambda: call(open_repository(repository_path(location))))
+
+
+def content_id_of(draft: bytes) -> str:
+    """Return the content id in a worker's draft of a manifest; QuiesceError where it is not one."""
+    return _drafted(draft).content_id
+
+
+def _drafted(draft: bytes) -> Manifest:
+    try:
+        return decode_manifest(draft)
+    except MalformedObject as error:
+        raise QuiesceError(detail=f"the worker's draft of the manifest is not one: {error}") from error
 
 
 def repository_path(location: str) -> Path:

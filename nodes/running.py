@@ -25,6 +25,7 @@ from nodes.room import RoomWatch, Watermark, default_reserve, free_bytes
 from nodes.rotation.driver import Rotation
 from nodes.rotation.gate import Gate
 from nodes.rotation.log_clock import LogClock
+from nodes.service.attesting import Attester
 from nodes.service.calls import Calls
 from nodes.service.databases import DatabasesService
 from nodes.service.members import Members
@@ -108,6 +109,15 @@ class RunningNode:
             held=lambda: self._rotation.held,
             on_damage=self._on_damage,
         )
+        self._attester = Attester(
+            node_id=identity.node_id,
+            cluster_id=identity.cluster_id,
+            data=data,
+            lease=self._lease,
+            full=lambda: watermark.full,
+            on_damage=self._on_damage,
+        )
+        self._state.may_attest = lambda: not watermark.full
         self._rotation = Rotation(
             node_id=identity.node_id,
             gate=gate,
@@ -150,6 +160,7 @@ class RunningNode:
             calls=self._calls,
             rotation=self._rotation,
             snapshots=self._snapshots,
+            attester=self._attester,
             watermark=watermark,
         )
 
@@ -192,6 +203,7 @@ class RunningNode:
                 self._rotation.run(),
                 FreeMemory().run(),
                 self._room.run(),
+                self._attester.run(),
                 self._keeper.run(self._consensus, self._proposals),
                 watch_leader(
                     lambda: self._consensus.status().leader_id,
@@ -201,6 +213,11 @@ class RunningNode:
             )
         finally:
             await self._stop()
+
+    def _lease(self) -> tuple[int | None, bool]:
+        self._rotation.look()
+        lease = self._rotation.lease
+        return (None, False) if lease is None else (lease.epoch, lease.node_id == self._identity.node_id)
 
     def _refusal(self) -> QuiesceError | None:
         return self._room.refusal()
@@ -232,6 +249,7 @@ class RunningNode:
         self._rotation.stop_serving()
         await self._set_health(False)
         await self._snapshots.stop()
+        await self._attester.stop()
         await self._rotation.give_leadership_away(self._config.stop_grace)
         if not await self._calls.idle(self._config.stop_grace):
             _log.warning("cutting calls that still run", running=self._calls.running)

@@ -2,7 +2,7 @@
 
 The docstring of a class is its message; names in braces are its fields. `docs/errors.md` is generated from this module.
 Exit codes: 1 unexpected, 2 wrong usage (click), 10-19 reaching a cluster, 20-39 data, 40-59 snapshots and rotation,
-60-69 files in OrientDB's format, 70-89 a node's own disk and start.
+60-69 files in OrientDB's format, 70-89 a node's own disk and start, 90-91 policies, 97-98 attestation.
 """
 
 from __future__ import annotations
@@ -638,6 +638,30 @@ class PolicyExists(QuiesceError):
 
     exit_code = 91
     status = Status.ALREADY_EXISTS
+
+
+# --- attestation
+
+
+class ReplicaDiverged(QuiesceError):
+    """Node {node_id} did not hold at the mark what the other replicas held: {detail}. Its snapshot is refused. See
+    docs/guide/attestation.md for what to do with a node that has diverged.
+    """
+
+    exit_code = 97
+    status = Status.DATA_LOSS
+
+
+class NodesDiverged(QuiesceError):
+    """Snapshot {snapshot_id} is whole and published, but node {nodes} did not hold at its mark what the majority held.
+    Replace it: `quiesce nodes remove`, then `quiesce nodes add` with a new id; see docs/guide/attestation.md.
+    """
+
+    exit_code = 98
+    status = Status.DATA_LOSS
+
+
+# --- coordinators
 
 
 class NotLeading(QuiesceError):

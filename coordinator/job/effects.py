@@ -53,7 +53,9 @@ class AwaitDrained(Effect):
 
 @dataclass(frozen=True, slots=True)
 class WriteMark(Effect):
-    """Write the mark to the log."""
+    """Write the mark to the log; the voters are told just before."""
+
+    voters: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +67,14 @@ class AwaitCheckpoint(Effect):
 
 @dataclass(frozen=True, slots=True)
 class TakeSnapshot(Effect):
-    """Have the replica put its checkpoint into the repository."""
+    """Have the replica put its checkpoint into the repository, and the others say what theirs holds."""
 
     node_id: int
     snapshot_id: str
     repository: str
     databases: tuple[str, ...]
     rate_limit: int
+    attesters: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +88,12 @@ class RenewLease(Effect):
 
 @dataclass(frozen=True, slots=True)
 class Publish(Effect):
-    """Add the impact to the draft and put the manifest into the repository."""
+    """Add impact and attestations, content ids by node, to the draft and put the manifest into the repository."""
 
     node_id: int
     repository: str
     draft: bytes
+    attestations: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from coordinator.job.attesting import Attestation
 from coordinator.job.choosing import Survey
 from coordinator.job.model import Failure, Mark
 
@@ -70,6 +71,9 @@ class Taken(Answer):
 
     draft: bytes
     text: str = ""
+    content_id: str = ""
+    # Of the other voters.
+    attestations: tuple[Attestation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

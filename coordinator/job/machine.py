@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from coordinator.job import happenings, resuming
+from coordinator.job.attesting import judge
 from coordinator.job.choosing import Wish, choose
 from coordinator.job.effects import Effect
 from coordinator.job.ending import end, end_if_due, end_or_elsewhere
@@ -130,9 +131,8 @@ def _advance(turn: Turn, answer: Answer) -> None:  # noqa: C901 — one flat tab
             turn.take_snapshot()
         case Step.SNAPSHOT, happenings.Progressed():
             turn.extend(job.policy.stall_ms)
-        case Step.SNAPSHOT, happenings.Taken(draft=draft, text=text):
-            turn.fence(text)
-            turn.set(draft=draft)
+        case Step.SNAPSHOT, happenings.Taken():
+            _taken(turn, answer)
         case Step.FENCE, happenings.Renewed():
             turn.renewed(job.asked_at)
             turn.publish()
@@ -145,6 +145,20 @@ def _advance(turn: Turn, answer: Answer) -> None:  # noqa: C901 — one flat tab
             turn.done(f"node {job.node_id} serves again")
         case _:
             pass
+
+
+def _taken(turn: Turn, answer: happenings.Taken) -> None:
+    judgement = judge(turn.job.node_id, answer.content_id, answer.attestations)
+    for note in judgement.notes:
+        turn.note(note)
+    turn.set(diverged=turn.job.diverged | set(judgement.diverged), agreeing=judgement.agreeing)
+    if judgement.refusal is not None:
+        _failed(turn, Failure.of(judgement.refusal))
+        return
+    turn.fence(answer.text)
+    said = {turn.job.node_id: answer.content_id} | {one.node_id: one.content_id for one in answer.attestations}
+    attestations = tuple(sorted((node, found) for node, found in said.items() if found))
+    turn.set(draft=answer.draft, attestations=attestations)
 
 
 def _surveyed(turn: Turn, answer: happenings.Surveyed) -> None:
@@ -161,7 +175,8 @@ def _surveyed(turn: Turn, answer: happenings.Surveyed) -> None:
         again = again or (isinstance(error, ClusterDegraded | RotationHeld) and job.attempt > 1)
         _not_chosen(turn, Failure.of(error), again=again)
         return
-    turn.set(node_id=choice.node_id, snapshot_id=answer.snapshot_id)
+    voters = tuple(replica.node_id for replica in answer.survey.replicas)
+    turn.set(node_id=choice.node_id, snapshot_id=answer.snapshot_id, voters=voters)
     if job.attempt == 1:
         turn.fail(None)
     turn.note(f"node {choice.node_id} was chosen: {choice.why}")

@@ -195,6 +195,14 @@ class Backup:
     # How often a coordinator went on with the job, and at which step it was then.
     resumed: int = 0
     left_at: Step = Step.CHECK
+    # All voters when the replica was chosen.
+    voters: tuple[int, ...] = ()
+    # Content ids at the mark by node, for the manifest.
+    attestations: tuple[tuple[int, str], ...] = ()
+    # Nodes that this job has seen to hold what the majority does not hold, in whichever attempt.
+    diverged: frozenset[int] = frozenset()
+    # Nodes that hold what the snapshot holds.
+    agreeing: tuple[int, ...] = ()
     ended_ms: int = 0
     events: tuple[JobEvent, ...] = field(default=())
 
@@ -215,6 +223,7 @@ _OF_REPLICA = frozenset(
         "DAMAGED_STORE",
         "OUT_OF_ROTATION",
         "AWAITING_RESTORE",
+        "REPLICA_DIVERGED",
     }
 )
 

@@ -130,7 +130,7 @@ class Turn:
         """Fix the log position of the snapshot."""
         self.note(f"node {self.job.node_id} has finished its running calls")
         ticket = self._enter(Step.MARK, self.job.policy.mark_ms)
-        self._effects.append(effects.WriteMark(ticket, self.job.epoch))
+        self._effects.append(effects.WriteMark(ticket, self.job.epoch, self.job.voters))
 
     def await_checkpoint(self, mark: Mark) -> None:
         """Wait until the replica has applied the mark."""
@@ -155,6 +155,7 @@ class Turn:
                 request.repository,
                 request.databases,
                 request.rate_limit,
+                tuple(node for node in job.voters if node != job.node_id),
             )
         )
 
@@ -178,7 +179,9 @@ class Turn:
         job = self.job
         self.note(f"the lease of epoch {job.epoch} still holds")
         ticket = self._enter(Step.PUBLISH, job.policy.publish_ms)
-        self._effects.append(effects.Publish(ticket, job.epoch, job.node_id, job.request.repository, job.draft))
+        self._effects.append(
+            effects.Publish(ticket, job.epoch, job.node_id, job.request.repository, job.draft, job.attestations)
+        )
         # Megabytes that nobody needs any more.
         self.set(draft=b"")
 

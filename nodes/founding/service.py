@@ -87,4 +87,4 @@ class FoundingNode(node_pb2_grpc.NodeServicer):
     refuse: Any = typed_errors(_refuse)
     TransferLeadership = Drain = RenewDrain = Undrain = Restore = refuse
     AddNode = PromoteNode = RemoveNode = ChangeNodeAddress = refuse
-    Checkpoint = DropCheckpoint = TakeSnapshot = refuse
+    Checkpoint = DropCheckpoint = TakeSnapshot = PrepareMark = Attest = refuse

@@ -17,16 +17,18 @@ from nodes.rotation.admission import check_drain, check_ttl
 from nodes.rotation.driver import Rotation
 from nodes.rotation.gate import Gate
 from nodes.rotation.succession import choose_successor
+from nodes.service.attesting import Attester, prepare
 from nodes.service.calls import Calls, Context, time_left
 from nodes.service.members import Members, check_drainable
 from nodes.service.snapshots import Snapshots
 from nodes.statemachine import ReplicatedState
 from quiesce.errors import ClusterDegraded, InvalidRequest, NotAwaitingRestore, UnknownNode
 from quiesce.rpc import typed_errors
-from quiesce.v1 import node_pb2, node_pb2_grpc
+from quiesce.v1 import attest_pb2, node_pb2, node_pb2_grpc
 
 _PATIENCE_S = 1.0
 _LOOK_S = 0.05
+_PREPARE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Parts:
     calls: Calls
     rotation: Rotation
     snapshots: Snapshots
+    attester: Attester
     watermark: Watermark
 
 
@@ -195,7 +198,31 @@ class NodeService(node_pb2_grpc.NodeServicer):
         """Remove the checkpoint of an epoch, if it is there."""
         self._parts.calls.check_cluster(context)
         await self._parts.snapshots.drop(request)
+        await self._parts.attester.drop(request.epoch)
         return node_pb2.DropCheckpointResponse()
+
+    @typed_errors
+    async def PrepareMark(
+        self, _request: attest_pb2.PrepareMarkRequest, context: Context
+    ) -> attest_pb2.PrepareMarkResponse:
+        """Write to files what a checkpoint would have to write."""
+        parts = self._parts
+        parts.calls.check_cluster(context)
+        await prepare(parts.state.store, min(time_left(context) / 2, _PREPARE_S))
+        return attest_pb2.PrepareMarkResponse()
+
+    @typed_errors
+    async def Attest(
+        self, request: attest_pb2.AttestRequest, context: Context
+    ) -> AsyncIterator[attest_pb2.AttestProgress]:
+        """Say what this node held at the mark."""
+        parts = self._parts
+        parts.calls.check_cluster(context)
+        # The leader has answered the mark before this node need have applied it.
+        await parts.consensus.read_barrier(timeout_s=time_left(context))
+        async with aclosing(parts.attester.attest(request)) as reports:
+            async for progress in reports:
+                yield progress
 
     @typed_errors
     async def Restore(

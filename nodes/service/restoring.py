@@ -103,7 +103,7 @@ class RestoringService(node_pb2_grpc.NodeServicer):
 
     refuse: Any = typed_errors(_refuse)
     Members = TransferLeadership = Drain = RenewDrain = Undrain = refuse
-    Checkpoint = DropCheckpoint = TakeSnapshot = refuse
+    Checkpoint = DropCheckpoint = TakeSnapshot = PrepareMark = Attest = refuse
     AddNode = PromoteNode = RemoveNode = ChangeNodeAddress = refuse
 
 

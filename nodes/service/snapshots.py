@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from nodes.data_directory import DataDirectory
 from nodes.rotation.held import Held
-from nodes.service.worker_process import WorkerProcess
+from nodes.service.worker_process import SNAPSHOT, WorkerProcess, checkpoint_arguments, repository_arguments
 from quiesce.errors import DamagedStore, InvalidRequest, LeaseLost, NoCheckpoint, QuiesceError, SnapshotWorkerFailed
 from quiesce.failpoints import reach
 from quiesce.v1 import node_pb2
@@ -37,7 +36,7 @@ class Snapshots:
         self._data = data
         self._held = held
         self._on_damage = on_damage
-        self._running: tuple[Held, WorkerProcess] | None = None
+        self._running: tuple[Held, WorkerProcess[node_pb2.SnapshotProgress]] | None = None
         self._starting = asyncio.Lock()
 
     async def take(self, request: node_pb2.TakeSnapshotRequest) -> AsyncGenerator[node_pb2.SnapshotProgress]:
@@ -58,7 +57,7 @@ class Snapshots:
             )
             await self._end(superseded)
             held = self._check(request)
-            worker = await WorkerProcess.start(self._node_id, arguments)
+            worker = await WorkerProcess.start(self._node_id, arguments, SNAPSHOT)
             self._running = held, worker
         try:
             async with aclosing(worker.progress()) as reports:
@@ -84,18 +83,9 @@ class Snapshots:
             raise NoCheckpoint(node_id=self._node_id, epoch=request.epoch)
         path, mark = found
         return [
-            f"--checkpoint={path}",
-            f"--repository={request.repository}",
+            *checkpoint_arguments(path, mark, node_id=self._node_id, cluster_id=self._cluster_id),
             f"--snapshot-id={request.snapshot_id}",
-            f"--cluster-id={self._cluster_id}",
-            f"--node-id={self._node_id}",
-            f"--mark-term={mark.term}",
-            f"--mark-index={mark.index}",
-            f"--mark-time-ms={mark.time_ms}",
-            f"--epoch={mark.epoch}",
-            f"--rate-limit={request.rate_limit}",
-            f"--parent={os.getpid()}",
-            *(f"--database={name}" for name in request.databases),
+            *repository_arguments(request.repository, request.databases, request.rate_limit),
         ]
 
     def _check(self, request: node_pb2.TakeSnapshotRequest | node_pb2.DropCheckpointRequest) -> Held:

@@ -3,35 +3,55 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
 
 import structlog
 
-from nodes.worker.progress import parse_line
+from nodes.worker.progress import parse_attest_line, parse_line
 from quiesce.errors import QuiesceError, SnapshotWorkerFailed
 from quiesce.rpc.limits import MESSAGE_BYTES
-from quiesce.v1 import node_pb2
+from quiesce.v1 import attest_pb2, node_pb2
 
 _STDERR_LINES = 5
 _STOP_S = 2.0
 _log = structlog.get_logger("worker")
+Report = TypeVar("Report")
 
 
-class WorkerProcess:
+@dataclass(frozen=True, slots=True)
+class Work(Generic[Report]):
+    """What a worker does: how a line of it is read (ValueError: it is not one), and which report is the last."""
+
+    parse: Callable[[bytes], Report | QuiesceError | str]
+    is_last: Callable[[Report], bool]
+
+
+SNAPSHOT: Work[node_pb2.SnapshotProgress] = Work(
+    parse_line, lambda report: report.phase == node_pb2.SnapshotProgress.PHASE_DONE
+)
+ATTESTATION: Work[attest_pb2.AttestProgress] = Work(parse_attest_line, lambda report: bool(report.content_id))
+
+
+class WorkerProcess(Generic[Report]):
     """Starts the worker, and sees to it that it does not outlive what it is for."""
 
-    def __init__(self, node_id: int, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, node_id: int, process: asyncio.subprocess.Process, work: Work[Report]) -> None:
         self._node_id = node_id
         self._process = process
+        self._work = work
         self._killed_for: QuiesceError | None = None
         self._ending: asyncio.Task[None] | None = None
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
         self._reading = asyncio.create_task(self._read_stderr())
 
     @classmethod
-    async def start(cls, node_id: int, arguments: Sequence[str]) -> WorkerProcess:
+    async def start(cls, node_id: int, arguments: Sequence[str], work: Work[Report]) -> WorkerProcess[Report]:
         """Start `python -m nodes.worker` with the arguments.
 
         Raises:
@@ -53,9 +73,9 @@ class WorkerProcess:
         except OSError as error:
             raise SnapshotWorkerFailed(node_id=node_id, code=-1, detail=str(error)) from error
         _log.info("snapshot worker started", pid=process.pid)
-        return cls(node_id, process)
+        return cls(node_id, process, work)
 
-    async def progress(self) -> AsyncGenerator[node_pb2.SnapshotProgress]:
+    async def progress(self) -> AsyncGenerator[Report]:
         """Yield what it reports, to the end.
 
         Raises:
@@ -67,14 +87,14 @@ class WorkerProcess:
         assert self._process.stdout is not None  # noqa: S101
         try:
             while line := await self._process.stdout.readline():
-                match parse_line(line):
-                    case node_pb2.SnapshotProgress() as progress:
-                        done = progress.phase == node_pb2.SnapshotProgress.PHASE_DONE
-                        yield progress
+                match self._work.parse(line):
                     case QuiesceError() as failure:
                         pass
                     case str() as warning:
                         _log.warning("snapshot worker", text=warning)
+                    case report:
+                        done = self._work.is_last(report)
+                        yield report
         except ValueError as error:  # also a line over the limit
             failure = SnapshotWorkerFailed(node_id=self._node_id, code=-1, detail=str(error))
             self.kill(failure)
@@ -115,3 +135,22 @@ class WorkerProcess:
             for line in chunk.decode(errors="replace").splitlines():
                 self._stderr.append(line[:500])
                 _log.warning("snapshot worker says", text=line[:500])
+
+
+def checkpoint_arguments(path: Path, mark: node_pb2.Mark, *, node_id: int, cluster_id: str) -> list[str]:
+    """Return what a worker has to know of its checkpoint."""
+    return [
+        f"--checkpoint={path}",
+        f"--cluster-id={cluster_id}",
+        f"--node-id={node_id}",
+        f"--mark-term={mark.term}",
+        f"--mark-index={mark.index}",
+        f"--mark-time-ms={mark.time_ms}",
+        f"--epoch={mark.epoch}",
+        f"--parent={os.getpid()}",
+    ]
+
+
+def repository_arguments(repository: str, databases: Sequence[str], rate_limit: int) -> list[str]:
+    """Return what a worker has to know of its repository."""
+    return [f"--repository={repository}", f"--rate-limit={rate_limit}", *(f"--database={name}" for name in databases)]

@@ -10,6 +10,7 @@ from typing import Protocol
 from google.protobuf.message import DecodeError
 
 from nodes.consensus.interface import CheckpointMade
+from nodes.statemachine import membership
 from nodes.statemachine.checkpoints import Checkpoints
 from nodes.statemachine.commands import Place, apply_command
 from nodes.statemachine.working import Working
@@ -55,17 +56,20 @@ class ReplicatedState:
         self.node_id = node_id
         self.on_lease_changed: Callable[[RotationLease | None], None] = lambda _: None
         self.on_checkpoint: Callable[[int, Mark], None] = lambda _, __: None
+        # Whether this node has room for a checkpoint that it is to attest; one of its own lease it takes in any case.
+        self.may_attest: Callable[[], bool] = lambda: True
         self.store = Store(directory / "store", files)
         self.checkpoints = Checkpoints(directory / "checkpoints", files)
         # Held while entries are applied: a checkpoint for another node falls between two calls.
         self._lock = threading.Lock()
         self._working = Working(self.store)
+        # That of a checkpoint to be taken when its entry is applied.
         self._mark: Mark | None = None
         # Applied since the store was last brought to the disk.
         self._unsynced_entries = 0
         self._unsynced_bytes = 0
         self._lease_seen = self.store.state.lease
-        self.checkpoints.remove_others(self._own_epoch())
+        self.checkpoints.remove_others(self._epoch())
 
     @property
     def applied(self) -> tuple[int, int]:
@@ -131,7 +135,7 @@ class ReplicatedState:
             self._working = Working(self.store)
             self._mark = None
         self._tell_lease()
-        self.checkpoints.remove_others(self._own_epoch())
+        self.checkpoints.remove_others(self._epoch())
 
     def begin_anew(self, index: int, term: int, members: Membership) -> None:
         """Make what is here the first state of a new cluster, as of (`index`, `term`), with nobody out of rotation.
@@ -181,12 +185,12 @@ class ReplicatedState:
                 continue
             outcome = apply_command(working, command, place)
             outcomes.append((command.proposal_id, outcome))
-            if outcome.HasField("mark"):
+            if outcome.HasField("mark") and (self._is_out() or (command.checkpoint.attest and self._attests())):
                 self._mark = outcome.mark
             if working.pending.index_bytes >= FLUSH_INDEX_BYTES:
                 working.flush(commands_done=number + 1)
         working.advance(entry.index, entry.term)
-        if self._mark is not None and self._own_epoch(working) != self._mark.epoch:
+        if self._mark is not None and self._epoch() != self._mark.epoch:
             self._mark = None
 
     def _take_checkpoint(self) -> None:
@@ -200,15 +204,24 @@ class ReplicatedState:
             self.on_checkpoint(mark.epoch, mark)
             reach("node.checkpoint.noted")
 
-    def _own_epoch(self, working: Working | None = None) -> int | None:
-        """Return the epoch of the lease, if it is this node that is out of rotation."""
-        lease = (working or self._working).state.lease
-        return lease.epoch if lease is not None and lease.node_id == self.node_id else None
+    def _epoch(self) -> int | None:
+        """Return the epoch of the lease, whoever holds it: checkpoints go with it."""
+        lease = self._working.state.lease
+        return lease.epoch if lease is not None else None
+
+    def _is_out(self) -> bool:
+        lease = self._working.state.lease
+        return lease is not None and lease.node_id == self.node_id
+
+    def _attests(self) -> bool:
+        """Return whether this node keeps what another's snapshot is compared with."""
+        members = self._working.state.membership
+        return (members is None or self.node_id in membership.voters(members)) and self.may_attest()
 
     def _tell_lease(self) -> None:
         lease = self.store.state.lease
         if lease is self._lease_seen:
             return
         self._lease_seen = lease
-        self.checkpoints.remove_others(self._own_epoch())
+        self.checkpoints.remove_others(self._epoch())
         self.on_lease_changed(lease)

@@ -43,6 +43,8 @@ CACHE_BYTES = 64 * MEBIBYTE
 # Memtables of all column families together: also what a checkpoint has to flush before it links files.
 MEMTABLE_BYTES = 32 * MEBIBYTE
 WAL_BYTES = 64 * MEBIBYTE
+# RocksDB slows writers down from 20 on.
+_MOST_LEVEL_0 = 12
 
 Batch = WriteBatch
 _NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded|NoSpace")
@@ -155,6 +157,23 @@ class Engine:
         with self.errors("flushing"):
             for rdict in self._families.values():
                 rdict.flush(True)
+
+    def begin_flush(self) -> None:
+        """Have the memtables written to files in the background, unless RocksDB is busy with that; see `flushing`."""
+        with self.errors("flushing"):
+            for rdict in list(self._families.values()):
+                # With more waiting, RocksDB would make the caller wait as well, and with it the whole process.
+                waiting = rdict.property_int_value("rocksdb.num-immutable-mem-table") or 0
+                tables = int(rdict.property_value("rocksdb.num-files-at-level0") or 0)
+                if not waiting and tables < _MOST_LEVEL_0:
+                    rdict.flush(False)
+
+    def flushing(self) -> bool:
+        """Whether memtables that are full, or were told to be written, are not in files yet."""
+        with self.errors("flushing"):
+            return any(
+                rdict.property_int_value("rocksdb.num-immutable-mem-table") for rdict in list(self._families.values())
+            )
 
     def checkpoint(self, directory: Path) -> None:
         """Make `directory`, which must not exist, a copy of the store by hard links; durable when this returns."""

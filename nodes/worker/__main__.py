@@ -15,14 +15,19 @@ import msgspec
 
 from nodes.rate_limit import RateLimit
 from nodes.store import CheckpointReader
-from nodes.worker.base import find_known
+from nodes.worker.attest import attest
+from nodes.worker.base import find_base, find_known
 from nodes.worker.lifetime import Stopped, lower_priority, stop_with_parent
 from nodes.worker.progress import ProgressLines
-from nodes.worker.snapshot import SnapshotMaker, SnapshotRequest, chosen
+from nodes.worker.sample import Sample
+from nodes.worker.snapshot import SnapshotMaker, SnapshotRequest
+from nodes.worker.walk import Walk, chosen
 from quiesce.errors import QuiesceError
 from quiesce.repository import DirectoryStore, open_repository
 from quiesce.snapshot import ManifestMark, encode_manifest
 
+# Read in a second, and the whole of a small store.
+SAMPLE_BYTES = 64 << 20
 # As a shell says of a process that SIGTERM has ended.
 _STOPPED = 128 + 15
 
@@ -31,7 +36,8 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m nodes.worker", description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--repository", type=Path, required=True)
-    parser.add_argument("--snapshot-id", required=True)
+    parser.add_argument("--snapshot-id", default="")
+    parser.add_argument("--attest", action="store_true", help="only say what the checkpoint holds; upload nothing")
     parser.add_argument("--cluster-id", required=True)
     parser.add_argument("--node-id", type=int, required=True)
     parser.add_argument("--mark-term", type=int, required=True)
@@ -40,9 +46,28 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--epoch", type=int, required=True)
     parser.add_argument("--database", action="append", default=[], help="repeat it for several; default: all")
     parser.add_argument("--rate-limit", type=int, default=0, help="most bytes read a second; 0: no limit")
+    parser.add_argument(
+        "--sample", type=int, default=SAMPLE_BYTES, help="about how many bytes of unchanged pages are read all the same"
+    )
     parser.add_argument("--nice", type=int, default=10)
     parser.add_argument("--parent", type=int, help="process id of the daemon, so as not to outlive it")
-    return parser.parse_args(arguments)
+    asked = parser.parse_args(arguments)
+    if bool(asked.snapshot_id) is asked.attest:
+        parser.error("either --snapshot-id or --attest")
+    return asked
+
+
+def _attest(asked: argparse.Namespace, lines: ProgressLines) -> None:
+    mark = ManifestMark(asked.mark_term, asked.mark_index, asked.mark_time_ms, asked.epoch)
+    # Not cleaned: the parts that lie there are those of the snapshot that is being made.
+    repository = open_repository(asked.repository)
+    source = CheckpointReader(asked.checkpoint)
+    names = tuple(asked.database)
+    wanted = chosen(source.databases(), names)
+    base = find_base(repository, asked.cluster_id, mark, [d.name for d in wanted], lines.warning)
+    walk = Walk(source, base, RateLimit(asked.rate_limit), lines.progress, Sample(base, mark, asked.sample))
+    found = attest(walk, mark, names)
+    lines.attested(walk.counts, found)
 
 
 def _run(asked: argparse.Namespace, lines: ProgressLines) -> None:
@@ -54,7 +79,8 @@ def _run(asked: argparse.Namespace, lines: ProgressLines) -> None:
         source = CheckpointReader(asked.checkpoint)
         wanted = chosen(source.databases(), tuple(asked.database))
         known = find_known(repository, asked.cluster_id, mark, [d.name for d in wanted], lines.warning)
-        maker = SnapshotMaker(source, repository, known, RateLimit(asked.rate_limit), lines.progress)
+        sample = Sample(known.base, mark, asked.sample)
+        maker = SnapshotMaker(source, repository, known, RateLimit(asked.rate_limit), lines.progress, sample)
         request = SnapshotRequest(
             asked.snapshot_id, asked.cluster_id, asked.node_id, mark, tuple(asked.database), _software()
         )
@@ -75,13 +101,13 @@ def _software() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Make one snapshot and return the exit code."""
+    """Make one snapshot, or attest a checkpoint, and return the exit code."""
     asked = _arguments(arguments)
     lines = ProgressLines(sys.stdout)
     try:
         stop_with_parent(asked.parent)
         lower_priority(asked.nice)
-        _run(asked, lines)
+        (_attest if asked.attest else _run)(asked, lines)
     except QuiesceError as error:
         lines.error(error)
         return error.exit_code

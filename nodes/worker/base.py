@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from nodes.worker.stray import StrayPacks
 from nodes.worker.table_builder import Place
@@ -74,20 +74,45 @@ def find_known(
     wanted: Collection[str],
     warn: Callable[[str], None],
 ) -> Known:
-    """Return what a snapshot of the databases `wanted` at `mark` may reuse.
-
-    The base is the newest snapshot of the same cluster up to the mark that has the most of those databases. Where
-    there is none, that of another cluster (the one this was restored from) still saves uploads. What is damaged or
-    gone is told to `warn` and uploaded anew.
-    """
+    """Return what a snapshot of the databases `wanted` at `mark` may reuse: see `find_base`, and packs without one."""
     manifests = repository.list_snapshots(lambda damage: warn(damage.message()))
     sizes = repository.pack_sizes()
+    base = _best(repository, manifests, sizes, (cluster_id, mark, wanted), warn)
+    named = {pack.digest for manifest in manifests for pack in manifest.packs}
+    strays = {pack: size for pack, size in sizes.items() if pack not in named}
+    return Known(base, StrayPacks(repository, strays, warn))
+
+
+def find_base(
+    repository: Repository,
+    cluster_id: str,
+    mark: ManifestMark,
+    wanted: Collection[str],
+    warn: Callable[[str], None],
+) -> Base | None:
+    """Return the base of a snapshot of the databases `wanted` at `mark`.
+
+    It is the newest snapshot of the same cluster up to the mark that has the most of those databases. Where there is
+    none, that of another cluster (the one this was restored from) still saves uploads. What is damaged or gone is told
+    to `warn` and uploaded anew.
+    """
+    manifests = repository.list_snapshots(lambda damage: warn(damage.message()))
+    return _best(repository, manifests, repository.pack_sizes(), (cluster_id, mark, wanted), warn)
+
+
+def _best(
+    repository: Repository,
+    manifests: Iterable[Manifest],
+    sizes: Mapping[str, int],
+    sought: tuple[str, ManifestMark, Collection[str]],
+    warn: Callable[[str], None],
+) -> Base | None:
+    cluster_id, mark, wanted = sought
 
     def usefulness(manifest: Manifest) -> tuple[bool, int, int, int]:
         covered = len({database.name for database in manifest.databases} & set(wanted))
         return (_earlier(manifest, cluster_id, mark), covered, manifest.mark.term, manifest.mark.index)
 
-    base = None
     for manifest in sorted(manifests, key=usefulness, reverse=True):
         try:
             table = check_table(repository, manifest)
@@ -95,11 +120,8 @@ def find_known(
             warn(damage.message())
             continue
         usable = _usable(manifest, sizes, warn)
-        base = Base(manifest, table, usable, same_history=_earlier(manifest, cluster_id, mark))
-        break
-    named = {pack.digest for manifest in manifests for pack in manifest.packs}
-    strays = {pack: size for pack, size in sizes.items() if pack not in named}
-    return Known(base, StrayPacks(repository, strays, warn))
+        return Base(manifest, table, usable, same_history=_earlier(manifest, cluster_id, mark))
+    return None
 
 
 def _earlier(manifest: Manifest, cluster_id: str, mark: ManifestMark) -> bool:

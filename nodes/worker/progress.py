@@ -1,7 +1,7 @@
 """What the worker tells its daemon: one JSON object a line on standard output.
 
 `{"type": "progress", …}` at most five times a second, `{"type": "warning", "text"}`, and at the end either
-`{"type": "done", …, "manifest": "…"}` or `{"type": "error", "reason", "fields"}`.
+`{"type": "done", …, "manifest": "…"}` (where it attests: `"content_id"`) or `{"type": "error", "reason", "fields"}`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TextIO
+from typing import Any, TextIO
 
-from quiesce.errors import QuiesceError
+from quiesce.errors import QuiesceError, from_reason
+from quiesce.v1.attest_pb2 import AttestProgress
 from quiesce.v1.node_pb2 import SnapshotProgress
 
 _INTERVAL_S = 0.2
@@ -55,6 +56,10 @@ class ProgressLines:
         """Write the end: the draft of the manifest. The line is as long as that is."""
         self._write({"type": "done", **asdict(counts), "manifest": manifest.decode()})
 
+    def attested(self, counts: Counts, content_id: str) -> None:
+        """Write the end: what the checkpoint holds."""
+        self._write({"type": "done", **asdict(counts), "content_id": content_id})
+
     def error(self, error: QuiesceError) -> None:
         """Write why there is no snapshot."""
         self._write({"type": "error", "reason": error.reason(), "fields": error.fields})
@@ -70,26 +75,50 @@ def parse_line(line: bytes | str) -> SnapshotProgress | QuiesceError | str:
     Raises:
         ValueError: it is not a line of the worker.
     """
-    from quiesce.errors import from_reason
+    found = _parsed(line)
+    if isinstance(found, QuiesceError | str):
+        return found
+    phase = SnapshotProgress.Phase.PHASE_UPLOADING
+    if found["type"] == "done":
+        phase = SnapshotProgress.Phase.PHASE_DONE
+    elif not found["pages_total"]:
+        phase = SnapshotProgress.Phase.PHASE_SCANNING
+    return SnapshotProgress(
+        phase=phase,
+        pages_total=found["pages_total"],
+        pages_done=found["pages_done"],
+        pages_reused=found["pages_reused"] + found["pages_matched"],
+        bytes_read=found["bytes_read"],
+        bytes_uploaded=found["bytes_uploaded"],
+        records=found["records"],
+        manifest_draft=found.get("manifest", "").encode(),
+    )
 
+
+def parse_attest_line(line: bytes | str) -> AttestProgress | QuiesceError | str:
+    """Return what a line of a worker that attests says, as `parse_line` does.
+
+    Raises:
+        ValueError: it is not a line of the worker.
+    """
+    found = _parsed(line)
+    if isinstance(found, QuiesceError | str):
+        return found
+    return AttestProgress(
+        pages_total=found["pages_total"],
+        pages_done=found["pages_done"],
+        pages_reused=found["pages_reused"],
+        bytes_read=found["bytes_read"],
+        records=found["records"],
+        content_id=found.get("content_id", ""),
+    )
+
+
+def _parsed(line: bytes | str) -> dict[str, Any] | QuiesceError | str:
     found = json.loads(line)
     match found.get("type") if isinstance(found, dict) else None:
         case "progress" | "done":
-            phase = SnapshotProgress.Phase.PHASE_UPLOADING
-            if found["type"] == "done":
-                phase = SnapshotProgress.Phase.PHASE_DONE
-            elif not found["pages_total"]:
-                phase = SnapshotProgress.Phase.PHASE_SCANNING
-            return SnapshotProgress(
-                phase=phase,
-                pages_total=found["pages_total"],
-                pages_done=found["pages_done"],
-                pages_reused=found["pages_reused"] + found["pages_matched"],
-                bytes_read=found["bytes_read"],
-                bytes_uploaded=found["bytes_uploaded"],
-                records=found["records"],
-                manifest_draft=found.get("manifest", "").encode(),
-            )
+            return dict(found)
         case "error":
             return from_reason(found["reason"], found["fields"])
         case "warning":

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from nodes.rate_limit import RateLimit
 from nodes.worker.base import Known
 from nodes.worker.pipeline import SegmentPipeline
 from nodes.worker.progress import Counts
+from nodes.worker.sample import Sample
 from nodes.worker.source import SnapshotSource
-from nodes.worker.table_builder import Place, database_summaries
-from quiesce.errors import DamagedStore, UnknownDatabase
+from nodes.worker.table_builder import database_summaries
+from nodes.worker.walk import Walk
 from quiesce.repository import Repository, layout
-from quiesce.snapshot import (
-    DATABASE_PAGE,
-    PAGE_POSITIONS,
-    Manifest,
-    ManifestMark,
-    PackSummary,
-    PageTable,
-    Row,
-    TableSummary,
-    Totals,
-    content_id,
-    database_segments,
-    encode_page,
-)
-from quiesce.v1.database_pb2 import Database
+from quiesce.snapshot import Manifest, ManifestMark, PackSummary, PageTable, TableSummary, Totals, content_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +39,16 @@ class SnapshotMaker:
         known: Known,
         limit: RateLimit,
         progress: Callable[[Counts], None],
+        sample: Sample | None = None,
     ) -> None:
-        self._source = source
         self._repository = repository
         self._known = known
-        self._limit = limit
-        self._progress = progress
-        self.counts = Counts()
+        self._walk = Walk(source, known.base, limit, progress, sample)
+
+    @property
+    def counts(self) -> Counts:
+        """How far it is."""
+        return self._walk.counts
 
     def run(self, request: SnapshotRequest, *, started_ms: int) -> Manifest:
         """Upload everything but the manifest, and return its draft.
@@ -69,64 +59,16 @@ class SnapshotMaker:
             RepositoryFull, RepositoryUnusable: the repository takes no more.
             DamagedObject: a pack that is needed was cut short, or vanished.
         """
-        index, term = self._source.applied
-        if (index, term) != (request.mark.index, request.mark.term):
-            detail = f"it is at index {index}, term {term}, not at the mark {request.mark.index}, {request.mark.term}"
-            raise DamagedStore(path="the checkpoint", detail=detail)
-        databases = chosen(self._source.databases(), request.databases)
-        self.counts.pages_total = len(databases) + sum(
-            sum(1 for _ in self._source.pages(database.id)) for database in databases
-        )
-        self._progress(self.counts)
+        databases = self._walk.begin(request.mark, request.databases)
         pipeline = SegmentPipeline(self._known, self._repository.put_pack)
         try:
-            for number, database in enumerate(databases):
-                self._read_database(number, database, pipeline)
+            self._walk.go(databases, pipeline)
             table = pipeline.finish(databases)
         finally:
             pipeline.close()
         self.counts.bytes_uploaded = pipeline.bytes_uploaded
         table_digest, table_size = self._repository.put_table(table)
         return self._draft(request, table, TableSummary(table_digest, table_size, len(table.rows)), started_ms)
-
-    def _read_database(self, number: int, database: Database, pipeline: SegmentPipeline) -> None:
-        self._add_page((number, DATABASE_PAGE, 0), 0, database_segments(database), pipeline)
-        base = self._known.base
-        for cluster, page, stamp in self._source.pages(database.id):
-            unchanged = base.unchanged(database.name, database.id, cluster, page, stamp) if base else None
-            if unchanged is not None:
-                self._take_over(number, unchanged, pipeline)
-                continue
-            first = page * PAGE_POSITIONS
-            records = self._source.records_of(database.id, cluster, first, first + PAGE_POSITIONS - 1)
-            self._add_page((number, cluster, page), stamp, encode_page(page, records), pipeline)
-            self.counts.bytes_uploaded = pipeline.bytes_uploaded
-
-    def _take_over(self, number: int, segments: list[tuple[Row, Place]], pipeline: SegmentPipeline) -> None:
-        for row, place in segments:
-            pipeline.take_over(number, row, place)
-            self.counts.records += row.records
-        self.counts.pages_reused += bool(segments)
-        self._page_done()
-
-    def _add_page(
-        self, page: tuple[int, int, int], stamp: int, segments: Iterable[tuple[bytes, int]], pipeline: SegmentPipeline
-    ) -> None:
-        found = uploaded = 0
-        for segment, (raw, records) in enumerate(segments):
-            self._limit.take(len(raw))
-            is_new = pipeline.add(page, segment, raw, records, stamp)
-            uploaded += is_new
-            found += not is_new
-            self.counts.records += records
-            self.counts.bytes_read += len(raw)
-        self.counts.pages_uploaded += bool(uploaded)
-        self.counts.pages_matched += bool(found and not uploaded)
-        self._page_done()
-
-    def _page_done(self) -> None:
-        self.counts.pages_done += 1
-        self._progress(self.counts)
 
     def _draft(self, request: SnapshotRequest, table: PageTable, summary: TableSummary, started_ms: int) -> Manifest:
         base = self._known.base
@@ -165,16 +107,3 @@ class SnapshotMaker:
             if pack not in sizes:
                 raise self._repository.damaged(layout.pack(pack), "it vanished while the snapshot was made")
         return [PackSummary(pack, sizes[pack]) for pack in packs]
-
-
-def chosen(databases: list[Database], names: tuple[str, ...]) -> list[Database]:
-    """Return those of the databases that are asked for, by name.
-
-    Raises:
-        UnknownDatabase: a name is none of theirs.
-    """
-    by_name = {database.name: database for database in databases}
-    for name in names:
-        if name not in by_name:
-            raise UnknownDatabase(database=name)
-    return [by_name[name] for name in sorted(set(names) or by_name)]

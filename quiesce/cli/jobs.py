@@ -31,9 +31,24 @@ def job_facts(job: Job) -> dict[str, Any]:
         "ended_ms": job.ended_ms,
         "events": [{"at_ms": event.at_ms, "step": event.step, "text": event.text} for event in job.events],
     }
+    if job.diverged_nodes:
+        facts["diverged_nodes"] = list(job.diverged_nodes)
     if job.error_reason:
         facts["error"] = {"reason": job.error_reason, "message": job.error_message}
     return facts
+
+
+def trouble(job: Job) -> str:
+    """Return what is wrong with a job, in a line; empty: nothing."""
+    parts = [job.error_message] if job.error_message else []
+    if job.diverged_nodes:
+        parts.append(f"diverged: node {node_list(job)}")
+    return "; ".join(parts)
+
+
+def node_list(job: Job) -> str:
+    """Return the nodes that have diverged."""
+    return ", ".join(map(str, job.diverged_nodes))
 
 
 class Follower:

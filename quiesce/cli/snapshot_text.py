@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from quiesce.cli.units import amount, seconds_text, time_text
@@ -56,3 +57,12 @@ def details(summary: SnapshotSummary) -> str:
         "Size": f"{amount(summary.bytes_raw, binary=True)}, uploaded {amount(summary.bytes_uploaded, binary=True)}",
     }
     return "\n".join(f"{name + ':':<12}{value}" for name, value in lines.items())
+
+
+def attestation_line(content_id: str, attestations: Mapping[str, str] | None) -> str:
+    """Return which nodes held at the mark what the snapshot holds, as a line of `details`."""
+    said = sorted((attestations or {}).items(), key=lambda one: int(one[0]))
+    same = ", ".join(node for node, found in said if found == content_id)
+    others = ", ".join(f"node {node} held {found[:16]}" for node, found in said if found != content_id)
+    text = f"node {same}" if same else "nobody"
+    return f"{'Attested by:':<12} {text}{f'; diverged: {others}' if others else ''}"

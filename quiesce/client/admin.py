@@ -12,7 +12,8 @@ from quiesce.client.calls import Calls
 from quiesce.client.connections import Connection
 from quiesce.client.routing import To
 from quiesce.errors import QuiesceError, UnknownNode
-from quiesce.v1 import node_pb2
+from quiesce.v1 import attest_pb2, node_pb2
+from quiesce.v1.attest_pb2 import AttestProgress, AttestRequest
 from quiesce.v1.node_pb2 import (
     Mark,
     Member,
@@ -160,14 +161,31 @@ class Admin:
         attempts = self._calls.attempts("giving the lease back", Effect.SAME)
         await self._calls.unary(lambda node: node.node.Undrain, request, attempts, to=To.LEADER)
 
-    async def checkpoint(self, epoch: int, *, fence: int = 0) -> Mark:
+    async def prepare_mark(self, node_id: int) -> None:
+        """Have a node write out what a checkpoint would have to write: the pause at the next mark is shorter then."""
+        address = await self._address(node_id)
+        await direct.call(
+            self._calls.connections.to(address).node.PrepareMark,
+            attest_pb2.PrepareMarkRequest(),
+            address=address,
+            operation="preparing the mark",
+            timeout_s=self._calls.timeout_s,
+            metadata=self._calls.discovery.metadata,
+        )
+
+    async def checkpoint(self, epoch: int, *, fence: int = 0, attest: bool = False) -> Mark:
         """Set a mark in the log; the node out of rotation checkpoints its store exactly there.
+
+        Args:
+            epoch: of the lease.
+            fence: as above.
+            attest: the other voters keep a checkpoint as well, for `attest`.
 
         Raises:
             LeaseLost: the lease of this epoch has ended.
             OutcomeUnknown: the answer was lost, and with it the mark.
         """
-        request = node_pb2.CheckpointRequest(epoch=epoch, fence=fence)
+        request = node_pb2.CheckpointRequest(epoch=epoch, fence=fence, attest=attest)
         attempts = self._calls.attempts("the checkpoint", Effect.TWICE)
         return await self._calls.unary(lambda node: node.node.Checkpoint, request, attempts, to=To.LEADER)
 
@@ -187,6 +205,32 @@ class Admin:
             request,
             address=address,
             operation="the snapshot",
+            first_s=idle_s,
+            idle_s=idle_s,
+            metadata=self._calls.discovery.metadata,
+        )
+        try:
+            async for answer in answers:
+                yield answer
+        finally:
+            await answers.aclose()
+
+    async def attest(
+        self, node_id: int, request: AttestRequest, *, idle_s: float = STREAM_IDLE_S
+    ) -> AsyncIterator[AttestProgress]:
+        """Have a node say what it held at a mark that was to be attested; leaving the iteration stops its worker.
+
+        Args:
+            node_id: the node.
+            request: which mark, and where the latest snapshot is.
+            idle_s: the most seconds from one answer to the next.
+        """
+        address = await self._address(node_id)
+        answers = direct.read(
+            self._calls.connections.to(address).node.Attest,
+            request,
+            address=address,
+            operation="the attestation",
             first_s=idle_s,
             idle_s=idle_s,
             metadata=self._calls.discovery.metadata,

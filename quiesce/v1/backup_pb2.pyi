@@ -58,6 +58,7 @@ class Job(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     REPOSITORY_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    DIVERGED_NODES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     state: Global___JobState.ValueType
     step: _builtins.str
@@ -75,6 +76,10 @@ class Job(_message.Message):
     """Whose run it is; empty: somebody asked for it."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobEvent]: ...
+    @_builtins.property
+    def diverged_nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Nodes that did not hold at the mark what the majority held, or whose store is damaged."""
+
     def __init__(
         self,
         *,
@@ -91,10 +96,11 @@ class Job(_message.Message):
         events: _abc.Iterable[Global___JobEvent] | None = ...,
         repository: _builtins.str = ...,
         policy: _builtins.str = ...,
+        diverged_nodes: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended_ms", b"ended_ms", "epoch", b"epoch", "error_message", b"error_message", "error_reason", b"error_reason", "events", b"events", "id", b"id", "node_id", b"node_id", "policy", b"policy", "repository", b"repository", "snapshot_id", b"snapshot_id", "started_ms", b"started_ms", "state", b"state", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["diverged_nodes", b"diverged_nodes", "ended_ms", b"ended_ms", "epoch", b"epoch", "error_message", b"error_message", "error_reason", b"error_reason", "events", b"events", "id", b"id", "node_id", b"node_id", "policy", b"policy", "repository", b"repository", "snapshot_id", b"snapshot_id", "started_ms", b"started_ms", "state", b"state", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -578,18 +578,22 @@ class CheckpointRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     EPOCH_FIELD_NUMBER: _builtins.int
+    ATTEST_FIELD_NUMBER: _builtins.int
     FENCE_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
+    attest: _builtins.bool
+    """Every voter keeps a checkpoint at the mark, for as long as the lease holds: it will be asked what it holds."""
     fence: _builtins.int
     def __init__(
         self,
         *,
         epoch: _builtins.int = ...,
+        attest: _builtins.bool = ...,
         fence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "fence", b"fence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attest", b"attest", "epoch", b"epoch", "fence", b"fence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

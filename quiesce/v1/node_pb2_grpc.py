@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from quiesce.v1 import attest_pb2 as quiesce_dot_v1_dot_attest__pb2
 from quiesce.v1 import node_pb2 as quiesce_dot_v1_dot_node__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -99,6 +100,16 @@ class NodeStub:
                 '/quiesce.v1.Node/DropCheckpoint',
                 request_serializer=quiesce_dot_v1_dot_node__pb2.DropCheckpointRequest.SerializeToString,
                 response_deserializer=quiesce_dot_v1_dot_node__pb2.DropCheckpointResponse.FromString,
+                _registered_method=True)
+        self.PrepareMark = channel.unary_unary(
+                '/quiesce.v1.Node/PrepareMark',
+                request_serializer=quiesce_dot_v1_dot_attest__pb2.PrepareMarkRequest.SerializeToString,
+                response_deserializer=quiesce_dot_v1_dot_attest__pb2.PrepareMarkResponse.FromString,
+                _registered_method=True)
+        self.Attest = channel.unary_stream(
+                '/quiesce.v1.Node/Attest',
+                request_serializer=quiesce_dot_v1_dot_attest__pb2.AttestRequest.SerializeToString,
+                response_deserializer=quiesce_dot_v1_dot_attest__pb2.AttestProgress.FromString,
                 _registered_method=True)
         self.Restore = channel.unary_stream(
                 '/quiesce.v1.Node/Restore',
@@ -199,6 +210,20 @@ class NodeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PrepareMark(self, request, context):
+        """Brings what is applied into files, so that the checkpoint at a mark that follows pauses this node for a moment only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Attest(self, request, context):
+        """A node that has kept the checkpoint of an epoch says what it holds. Cancelling stops its worker.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Restore(self, request, context):
         """Only a node that was started to be restored: loads a snapshot and then starts as a member of the new cluster.
         """
@@ -273,6 +298,16 @@ def add_NodeServicer_to_server(servicer, server):
                     servicer.DropCheckpoint,
                     request_deserializer=quiesce_dot_v1_dot_node__pb2.DropCheckpointRequest.FromString,
                     response_serializer=quiesce_dot_v1_dot_node__pb2.DropCheckpointResponse.SerializeToString,
+            ),
+            'PrepareMark': grpc.unary_unary_rpc_method_handler(
+                    servicer.PrepareMark,
+                    request_deserializer=quiesce_dot_v1_dot_attest__pb2.PrepareMarkRequest.FromString,
+                    response_serializer=quiesce_dot_v1_dot_attest__pb2.PrepareMarkResponse.SerializeToString,
+            ),
+            'Attest': grpc.unary_stream_rpc_method_handler(
+                    servicer.Attest,
+                    request_deserializer=quiesce_dot_v1_dot_attest__pb2.AttestRequest.FromString,
+                    response_serializer=quiesce_dot_v1_dot_attest__pb2.AttestProgress.SerializeToString,
             ),
             'Restore': grpc.unary_stream_rpc_method_handler(
                     servicer.Restore,
@@ -632,6 +667,60 @@ class Node:
             '/quiesce.v1.Node/DropCheckpoint',
             quiesce_dot_v1_dot_node__pb2.DropCheckpointRequest.SerializeToString,
             quiesce_dot_v1_dot_node__pb2.DropCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PrepareMark(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quiesce.v1.Node/PrepareMark',
+            quiesce_dot_v1_dot_attest__pb2.PrepareMarkRequest.SerializeToString,
+            quiesce_dot_v1_dot_attest__pb2.PrepareMarkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Attest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/quiesce.v1.Node/Attest',
+            quiesce_dot_v1_dot_attest__pb2.AttestRequest.SerializeToString,
+            quiesce_dot_v1_dot_attest__pb2.AttestProgress.FromString,
             options,
             channel_credentials,
             insecure,

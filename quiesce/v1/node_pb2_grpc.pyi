@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from quiesce.v1 import attest_pb2 as _attest_pb2
 from quiesce.v1 import node_pb2 as _node_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -56,6 +57,10 @@ class NodeStub:
     """The drained node only. Starts the worker on the checkpoint and streams its progress. Cancelling stops the worker."""
     DropCheckpoint: _grpc.UnaryUnaryMultiCallable[_node_pb2.DropCheckpointRequest, _node_pb2.DropCheckpointResponse]
     """The drained node only. Removes the checkpoint of an epoch."""
+    PrepareMark: _grpc.UnaryUnaryMultiCallable[_attest_pb2.PrepareMarkRequest, _attest_pb2.PrepareMarkResponse]
+    """Brings what is applied into files, so that the checkpoint at a mark that follows pauses this node for a moment only."""
+    Attest: _grpc.UnaryStreamMultiCallable[_attest_pb2.AttestRequest, _attest_pb2.AttestProgress]
+    """A node that has kept the checkpoint of an epoch says what it holds. Cancelling stops its worker."""
     Restore: _grpc.UnaryStreamMultiCallable[_node_pb2.RestoreNodeRequest, _node_pb2.RestoreProgress]
     """Only a node that was started to be restored: loads a snapshot and then starts as a member of the new cluster."""
 
@@ -87,6 +92,10 @@ class NodeAsyncStub(NodeStub):
     """The drained node only. Starts the worker on the checkpoint and streams its progress. Cancelling stops the worker."""
     DropCheckpoint: _aio.UnaryUnaryMultiCallable[_node_pb2.DropCheckpointRequest, _node_pb2.DropCheckpointResponse]  # type: ignore[assignment]
     """The drained node only. Removes the checkpoint of an epoch."""
+    PrepareMark: _aio.UnaryUnaryMultiCallable[_attest_pb2.PrepareMarkRequest, _attest_pb2.PrepareMarkResponse]  # type: ignore[assignment]
+    """Brings what is applied into files, so that the checkpoint at a mark that follows pauses this node for a moment only."""
+    Attest: _aio.UnaryStreamMultiCallable[_attest_pb2.AttestRequest, _attest_pb2.AttestProgress]  # type: ignore[assignment]
+    """A node that has kept the checkpoint of an epoch says what it holds. Cancelling stops its worker."""
     Restore: _aio.UnaryStreamMultiCallable[_node_pb2.RestoreNodeRequest, _node_pb2.RestoreProgress]  # type: ignore[assignment]
     """Only a node that was started to be restored: loads a snapshot and then starts as a member of the new cluster."""
 
@@ -193,6 +202,22 @@ class NodeServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_node_pb2.DropCheckpointResponse, _abc.Awaitable[_node_pb2.DropCheckpointResponse]]:
         """The drained node only. Removes the checkpoint of an epoch."""
+
+    @_abc_1.abstractmethod
+    def PrepareMark(
+        self,
+        request: _attest_pb2.PrepareMarkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_attest_pb2.PrepareMarkResponse, _abc.Awaitable[_attest_pb2.PrepareMarkResponse]]:
+        """Brings what is applied into files, so that the checkpoint at a mark that follows pauses this node for a moment only."""
+
+    @_abc_1.abstractmethod
+    def Attest(
+        self,
+        request: _attest_pb2.AttestRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_attest_pb2.AttestProgress], _abc.AsyncIterator[_attest_pb2.AttestProgress]]:
+        """A node that has kept the checkpoint of an epoch says what it holds. Cancelling stops its worker."""
 
     @_abc_1.abstractmethod
     def Restore(

@@ -311,7 +311,7 @@ class Workload:
         elif kind == "renew":
             command.renew_drain.CopyFrom(node_pb2.RenewDrainRequest(epoch=self._epoch, ttl_ms=ttl))
         elif kind == "mark":
-            command.checkpoint.CopyFrom(node_pb2.CheckpointRequest(epoch=self._epoch))
+            command.checkpoint.CopyFrom(node_pb2.CheckpointRequest(epoch=self._epoch, attest=rng.random() < 0.5))
         else:
             command.undrain.CopyFrom(node_pb2.UndrainRequest(epoch=self._epoch))
 

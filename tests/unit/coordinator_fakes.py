@@ -6,16 +6,12 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from coordinator.daemon import now
 from coordinator.job import Policy
-from coordinator.jobs import Identifiers, Jobs
-from coordinator.leadership import Leadership, run_while_leading
-from coordinator.snapshots import Snapshots
-from coordinator.threads import RepositoryThreads
+from coordinator.jobs import Identifiers
 from quiesce import errors
 from quiesce.records import RID, Record
 from quiesce.repository import open_repository
@@ -30,6 +26,7 @@ from quiesce.snapshot import (
     new_snapshot_id,
 )
 from quiesce.v1 import node_pb2, record_pb2
+from quiesce.v1.attest_pb2 import AttestProgress, AttestRequest
 from quiesce.v1.database_pb2 import ClassDefinition, Database, SchemaChange
 from quiesce.v1.node_pb2 import Mark, Member, NodeStatus, RestoreNodeRequest, RestoreProgress, RotationLease
 
@@ -38,7 +35,10 @@ POLICY = Policy(
 )
 
 
-def draft(repository: str, snapshot_id: str, node_id: int, epoch: int) -> bytes:
+NOTHING = content_id(PageTable([], [], []))
+
+
+def draft(repository: str, snapshot_id: str, node_id: int, epoch: int, content: str = NOTHING) -> bytes:
     """The draft of a manifest with nothing in it, whose table is in the repository."""
     table = PageTable([], [], [])
     digest, size = open_repository(repository).put_table(table)
@@ -48,7 +48,7 @@ def draft(repository: str, snapshot_id: str, node_id: int, epoch: int) -> bytes:
             cluster_id="fake",
             node_id=node_id,
             mark=ManifestMark(1, 50, 5, epoch),
-            content_id=content_id(table),
+            content_id=content,
             complete=True,
             databases=[],
             table=TableSummary(digest, size, 0),
@@ -89,6 +89,12 @@ class FakeCluster:
         self.worker_may_end = asyncio.Event()
         self.worker_may_end.set()
         self.worker_stopped = 0
+        # By node: the content id of what it holds, where it is not that of nothing.
+        self.held: dict[int, str] = {}
+        self.attester_fails: dict[int, errors.QuiesceError] = {}
+        self.attester_may_end = {node: asyncio.Event() for node in (1, 2, 3)}
+        for event in self.attester_may_end.values():
+            event.set()
         self.databases: dict[str, Database] = {}
         self.documents: dict[RID, Record] = {}
         self.positions = 0
@@ -180,6 +186,20 @@ class FakeCluster:
         held.expires_ms = self.log_time() + ttl_ms
         return held
 
+    async def prepare_mark(self, node_id: int) -> None:
+        self._called("prepare_mark")
+
+    async def attest(
+        self, node_id: int, request: AttestRequest, *, idle_s: float = 60.0
+    ) -> AsyncIterator[AttestProgress]:
+        self._called("attest")
+        for done in range(3):
+            yield AttestProgress(pages_done=done, pages_total=3)
+        await self.attester_may_end[node_id].wait()
+        if error := self.attester_fails.get(node_id):
+            raise error
+        yield AttestProgress(pages_done=3, pages_total=3, content_id=self.held.get(node_id, NOTHING))
+
     async def take_over_drain(self, epoch: int, ttl_ms: int, owner: str) -> RotationLease:
         self._called("take_over_drain")
         held = self._held()
@@ -195,7 +215,7 @@ class FakeCluster:
             self._held_by(epoch, fence)
             self.lease = None
 
-    async def checkpoint(self, epoch: int, *, fence: int = 0) -> Mark:
+    async def checkpoint(self, epoch: int, *, fence: int = 0, attest: bool = False) -> Mark:
         self._called("checkpoint")
         held = self._held_by(epoch, fence)
         self.checkpoints[epoch] = held.node_id
@@ -210,7 +230,8 @@ class FakeCluster:
                 yield node_pb2.SnapshotProgress(phase=node_pb2.SnapshotProgress.PHASE_UPLOADING, pages_done=done)
             await self.worker_may_end.wait()
             self._called("worker")
-            manifest = draft(request.repository, request.snapshot_id, node_id, request.epoch)
+            content = self.held.get(node_id, NOTHING)
+            manifest = draft(request.repository, request.snapshot_id, node_id, request.epoch, content)
             yield node_pb2.SnapshotProgress(phase=node_pb2.SnapshotProgress.PHASE_DONE, manifest_draft=manifest)
         finally:
             self.worker_stopped += 1
@@ -328,49 +349,6 @@ class FakeCluster:
             if class_name is None or r.document().get("@class") == class_name
         ]
         yield record_pb2.ScanResponse(index=1, records=found)
-
-
-class LeadingJobs:
-    """The jobs of one coordinator in a process of several, and its leadership; `beside` runs while it leads."""
-
-    def __init__(
-        self, cluster: FakeCluster, *, name: str = "one", policy: Policy = POLICY, ttl_ms: int = 1_000
-    ) -> None:
-        self.leadership = Leadership(
-            cluster, holder=name, address=f"{name}:1", clock_ms=lambda: now().mono_ms, ttl_ms=1_000
-        )
-        self.snapshots = Snapshots(RepositoryThreads())
-        self.jobs = Jobs(
-            nodes=cluster,
-            documents=cluster,
-            snapshots=self.snapshots,
-            policy=policy,
-            clock=now,
-            identifiers=identifiers(name),
-            addresses="n:1",
-            leadership=self.leadership,
-        )
-        self.tasks: list[asyncio.Task[None]] = []
-
-    def start(self, *beside: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        works = [self.jobs.lead, *beside]
-        self.tasks = [
-            asyncio.create_task(self.leadership.run()),
-            asyncio.create_task(run_while_leading(self.leadership, works, self.jobs.leave)),
-        ]
-
-    async def die(self) -> None:
-        """End without giving anything back."""
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
-        await self.jobs.leave()
-
-    async def stop(self) -> None:
-        """End in good order."""
-        await self.jobs.stop(4.0)
-        await self.leadership.give_back()
-        await self.die()
 
 
 async def until(condition: Callable[[], Any], seconds: float = 8.0) -> None:

@@ -90,8 +90,8 @@ def renew(epoch: int, ttl_ms: int, time_ms: int = 0, fence: int = 0, take_over_a
     return command(time_ms, renew_drain=request)
 
 
-def mark(epoch: int, fence: int = 0) -> peer_pb2.Command:
-    return command(checkpoint=node_pb2.CheckpointRequest(epoch=epoch, fence=fence))
+def mark(epoch: int, fence: int = 0, *, attest: bool = False) -> peer_pb2.Command:
+    return command(checkpoint=node_pb2.CheckpointRequest(epoch=epoch, fence=fence, attest=attest))
 
 
 def undrain(epoch: int, fence: int = 0) -> peer_pb2.Command:

@@ -143,7 +143,7 @@ async def test_a_draft_of_another_epoch_is_not_published(tmp_path: Path) -> None
     repository = new_repository(tmp_path)
     snapshots = Snapshots(RepositoryThreads())
     with pytest.raises(errors.LeaseLost):
-        await snapshots.publish(repository, draft(repository, SNAPSHOT, 2, 101), 102, {})
+        await snapshots.publish(repository, draft(repository, SNAPSHOT, 2, 101), 102, {}, {})
     assert await snapshots.list(repository) == []
 
 

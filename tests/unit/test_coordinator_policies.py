@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from coordinator_fakes import FakeCluster, LeadingJobs, new_repository, until
+from coordinator_fakes import FakeCluster, new_repository, until
+from coordinator_leading import LeadingJobs
 
 from coordinator.policies import PolicyStore, Scheduler
 from coordinator.policies.service import SERVICE, PoliciesService

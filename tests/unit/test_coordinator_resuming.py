@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from coordinator_fakes import FakeCluster, LeadingJobs, new_repository, until
+from coordinator_fakes import FakeCluster, new_repository, until
+from coordinator_leading import LeadingJobs
 
 from coordinator.journal import Journal
 from coordinator.record import JobRecord, record_of

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from coordinator_fakes import FakeCluster, LeadingJobs, new_repository, until
+from coordinator_fakes import FakeCluster, new_repository, until
+from coordinator_leading import LeadingJobs
 
 from coordinator import jobs
 from coordinator.service import SERVICE, BackupsService

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from state_entries import (
     Entry,
     Replica,
+    adopt,
     alter,
+    change,
     command,
     content,
     create,
@@ -24,6 +26,7 @@ from state_entries import (
     new_class,
     new_database,
     new_index,
+    renew,
     tick,
     undrain,
     update,
@@ -279,10 +282,43 @@ def test_start_removes_checkpoints_of_ended_leases(tmp_path: Path) -> None:
         (tmp_path / "checkpoints" / name).mkdir()
     replica.reopen()
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["1"]
-    replica.state.close()
-    replica.node_id = 2
-    replica.state = ReplicatedState(tmp_path, 2)
+    replica.ok(undrain(1))
     assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_every_voter_keeps_a_checkpoint_to_attest_until_the_lease_ends(tmp_path: Path) -> None:
+    replicas = [Replica(tmp_path / str(node), node_id=node) for node in (1, 2, 3)]
+    for replica in replicas:
+        replica.ok(adopt(1, 2), change(add=(3, "n:3")))
+        replica.ok(new_database())
+        replica.ok(drain(2))
+        (outcome,) = replica.ok(mark(3, attest=True))
+        assert outcome.mark.index == 4
+        replica.ok(new_database("after"))
+    # The third has no vote.
+    assert [replica.state.checkpoints.epochs() for replica in replicas] == [[3], [3], []]
+    for replica in replicas[:2]:
+        with CheckpointReader(replica.state.checkpoints.path(3)) as reader:
+            assert reader.applied == (4, 1)
+            assert [database.name for database in reader.databases()] == ["people"]
+        # A renewal is not its end, nor is a restart.
+        replica.ok(renew(3, 60_000))
+        replica.reopen()
+        assert replica.state.checkpoints.epochs() == [3]
+        replica.ok(undrain(3))
+        assert replica.state.checkpoints.epochs() == []
+
+
+def test_a_node_without_room_declines_to_attest_but_not_to_be_backed_up(tmp_path: Path) -> None:
+    replica = Replica(tmp_path, node_id=1)
+    replica.state.may_attest = lambda: False
+    replica.ok(drain(2))
+    replica.ok(mark(1, attest=True))
+    assert replica.state.checkpoints.epochs() == []
+    replica.ok(undrain(1))
+    replica.ok(drain(1))
+    replica.ok(mark(4, attest=True))
+    assert replica.state.checkpoints.epochs() == [4]
 
 
 # --- installing a state from the leader

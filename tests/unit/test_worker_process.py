@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from nodes.store import Store, StoreLoader
-from nodes.worker.progress import parse_line
+from nodes.worker.progress import parse_attest_line, parse_line
 from quiesce.errors import DamagedStore, QuiesceError, RepositoryUnusable, UnknownDatabase
 from quiesce.repository import SegmentReader, open_repository, verify_snapshot
 from quiesce.snapshot import decode_manifest, decode_segment, encode_page
+from quiesce.v1.attest_pb2 import AttestProgress
 from quiesce.v1.database_pb2 import DATABASE_STATE_ONLINE, Cluster, Database
 from quiesce.v1.node_pb2 import SnapshotProgress
 
@@ -183,3 +184,38 @@ def test_the_bytes_of_a_page_are_those_of_the_store_s_records(checkpoint: Path, 
     records = decode_segment(1, reader.read(row))
     assert records[5] == (1029, 1, 1, b'{"n":1029,"text":"%s"}' % (b"x" * 200))
     assert [raw for raw, _ in encode_page(1, records)] == [reader.read(row)]
+
+
+def test_it_attests_what_a_snapshot_would_hold_and_writes_nothing(checkpoint: Path, repository: Path) -> None:
+    def tree() -> list[Path]:
+        return sorted(repository.rglob("*"))
+
+    before = tree()
+    process = start(checkpoint, repository, "--snapshot-id=", "--attest", "--node-id=3")
+    lines = [parse_attest_line(line) for line in process.stdout or ()]
+    assert process.wait(_DEADLINE_S) == 0
+    last = lines[-1]
+    assert isinstance(last, AttestProgress)
+    assert (last.pages_done, last.pages_reused, last.records) == (4, 0, _RECORDS)
+    assert tree() == before
+    taken = said(start(checkpoint, repository))[-1]
+    assert isinstance(taken, SnapshotProgress)
+    draft = decode_manifest(taken.manifest_draft)
+    assert last.content_id == draft.content_id
+    open_repository(repository).publish_manifest(draft)
+    process = start(checkpoint, repository, "--snapshot-id=", "--attest")
+    again = [parse_attest_line(line) for line in process.stdout or ()][-1]
+    assert isinstance(again, AttestProgress)
+    assert (again.content_id, again.pages_reused) == (draft.content_id, 0)
+    process.wait(_DEADLINE_S)
+    process = start(checkpoint, repository, "--snapshot-id=", "--attest", "--sample=0")
+    cheap = [parse_attest_line(line) for line in process.stdout or ()][-1]
+    assert isinstance(cheap, AttestProgress)
+    assert (cheap.content_id, cheap.pages_reused) == (draft.content_id, 3)
+    process.wait(_DEADLINE_S)
+
+
+def test_a_worker_that_attests_keeps_its_errors_too(checkpoint: Path, repository: Path) -> None:
+    process = start(checkpoint, repository, "--snapshot-id=", "--attest", "--mark-index=999")
+    assert isinstance([parse_attest_line(line) for line in process.stdout or ()][-1], DamagedStore)
+    assert process.wait(_DEADLINE_S) == DamagedStore.exit_code

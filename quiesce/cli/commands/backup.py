@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 
-from quiesce.cli.jobs import Follower, job_facts
+from quiesce.cli.jobs import Follower, job_facts, node_list
 from quiesce.cli.options import DURATION, SIZE, coordinator_option
 from quiesce.cli.output import Output, pass_output
 from quiesce.cli.snapshot_text import details, summary_facts
 from quiesce.client import BlockingBackups
-from quiesce.errors import Unavailable
+from quiesce.errors import NodesDiverged, Unavailable
 from quiesce.v1.backup_pb2 import BackupCandidate, JobProgress
 
 
@@ -75,7 +75,11 @@ def _place(candidate: BackupCandidate) -> str:
 
 
 def follow(output: Output, backups: BlockingBackups, answers: Iterator[JobProgress]) -> None:
-    """Show a job until its end, and then its snapshot."""
+    """Show a job until its end, and then its snapshot.
+
+    Raises:
+        NodesDiverged: the snapshot is published, and a node did not hold what it holds.
+    """
     follower = Follower(output)
     try:
         with ExitStack() as stack:
@@ -92,3 +96,5 @@ def follow(output: Output, backups: BlockingBackups, answers: Iterator[JobProgre
     job = follower.job
     found = backups.show(job.snapshot_id, repository=job.repository)
     output.result({**job_facts(job), "snapshot": summary_facts(found.summary)}, details(found.summary))
+    if job.diverged_nodes:
+        raise NodesDiverged(snapshot_id=job.snapshot_id, nodes=node_list(job))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from quiesce.cli.commands.backup import follow
-from quiesce.cli.jobs import job_facts, state_name
+from quiesce.cli.jobs import job_facts, state_name, trouble
 from quiesce.cli.options import TIMEOUT_S, coordinator_option
 from quiesce.cli.output import Output, pass_output
 from quiesce.cli.units import time_text
@@ -30,7 +30,7 @@ def list_jobs(output: Output, limit: int, coordinator: str) -> None:
     with BlockingBackups(coordinator, timeout_s=TIMEOUT_S) as backups:
         jobs = backups.jobs(limit=limit)
     rows = [
-        [job.id, state_name(job), job.step, job.node_id or "-", time_text(job.started_ms), job.error_message or "-"]
+        [job.id, state_name(job), job.step, job.node_id or "-", time_text(job.started_ms), trouble(job) or "-"]
         for job in jobs
     ]
     columns = ("id", "state", "step", "node", "started", "error")

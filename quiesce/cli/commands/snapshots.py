@@ -10,7 +10,7 @@ import msgspec
 
 from quiesce.cli.options import TIMEOUT_S, coordinator_option
 from quiesce.cli.output import Output, Progress, pass_output
-from quiesce.cli.snapshot_text import COLUMNS, details, row, summary_facts
+from quiesce.cli.snapshot_text import COLUMNS, attestation_line, details, row, summary_facts
 from quiesce.client import BlockingBackups
 from quiesce.errors import DamagedObject
 from quiesce.repository import Repository, VerifyStep, open_repository, verify_snapshot
@@ -71,7 +71,8 @@ def show(output: Output, snapshot_id: str, repository: str | None, coordinator: 
         with BlockingBackups(coordinator, timeout_s=TIMEOUT_S) as backups:
             found = backups.show(snapshot_id)
         summary, facts = found.summary, msgspec.json.decode(found.manifest)
-    output.result({**summary_facts(summary), "manifest": facts}, details(summary))
+    text = f"{details(summary)}\n{attestation_line(summary.content_id, facts['attestations'])}"
+    output.result({**summary_facts(summary), "manifest": facts}, text)
 
 
 @command.command()
