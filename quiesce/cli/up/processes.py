@@ -26,8 +26,9 @@ from quiesce.cli.up.supervisor import (
     Terminate,
     Tick,
 )
+from quiesce.daemon import bound
 
-_BOUND = Path(__file__).with_name("bound.py")
+_BOUND = Path(bound.__file__)
 _LOG_TAIL_BYTES = 4096
 COORDINATOR = "coordinator"
 
