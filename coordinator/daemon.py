@@ -6,12 +6,17 @@ import asyncio
 import contextlib
 import secrets
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator
 
 import structlog
 
 from coordinator.config import CoordinatorConfig
+from coordinator.drills import Deadlines, Drills, Scratch, ThrowawayCluster
+from coordinator.drills.scheduler import DrillScheduler
+from coordinator.drills.service import SERVICE as DRILLS_SERVICE
+from coordinator.drills.service import DrillsService
 from coordinator.job import Moment
 from coordinator.jobs import Identifiers, Jobs
 from coordinator.policies import PolicyStore, Scheduler
@@ -25,10 +30,11 @@ from quiesce.client import AsyncClient
 from quiesce.errors import QuiesceError
 from quiesce.rpc import Server, open_server
 from quiesce.snapshot import new_snapshot_id
-from quiesce.v1 import backup_pb2_grpc, policy_pb2_grpc
+from quiesce.v1 import backup_pb2_grpc, drill_pb2_grpc, policy_pb2_grpc
 
 log = structlog.get_logger()
 
+SERVICES = [SERVICE, POLICIES_SERVICE, DRILLS_SERVICE]
 # Five seconds from SIGTERM to the end: the lease goes first, then those who watch.
 STOP_JOBS_S = 4.0
 STOP_CALLS_S = 0.5
@@ -47,6 +53,22 @@ def identifiers() -> Identifiers:
         return new_snapshot_id(now().unix_ms, secrets.randbits(24))
 
     return Identifiers(job=lambda: f"job-{snapshot()}", snapshot=snapshot)
+
+
+def make_drills(config: CoordinatorConfig, client: AsyncClient, snapshots: Snapshots) -> Drills:
+    """Return the drills of this coordinator."""
+    scratch, idle_s = Scratch(config.drill_directory), config.policy.stall_ms / 1000
+    return Drills(
+        documents=client,
+        snapshots=snapshots,
+        scratch=scratch,
+        make_cluster=lambda request: ThrowawayCluster(request, scratch, idle_s=idle_s),
+        deadlines=Deadlines(stall_ms=config.policy.stall_ms),
+        clock=now,
+        new_id=lambda: f"drill-{new_snapshot_id(now().unix_ms, secrets.randbits(24))}",
+        # Whoever comes after it has its directory.
+        owner=f"{socket.gethostname()}:{config.drill_directory}",
+    )
 
 
 @contextlib.asynccontextmanager
@@ -96,22 +118,37 @@ async def serve(config: CoordinatorConfig) -> None:
         policy_pb2_grpc.add_PoliciesServicer_to_server(
             PoliciesService(policies=policies, scheduler=scheduler, clock=lambda: now().unix_ms), server.grpc
         )
+        drills = make_drills(config, client, snapshots)
+        drill_scheduler = DrillScheduler(
+            drills=drills,
+            policies=policies,
+            clock=lambda: now().unix_ms,
+            locate=lambda name: locate(name, config.repository),
+        )
+        drill_pb2_grpc.add_DrillsServicer_to_server(
+            DrillsService(
+                drills=drills, scheduler=drill_scheduler, locate=lambda name: locate(name, config.repository)
+            ),
+            server.grpc,
+        )
         await server.set_serving("", True)
-        for name in (SERVICE, POLICIES_SERVICE):
+        for name in SERVICES:
             await server.set_serving(name, False)
-        port = await server.start([SERVICE, POLICIES_SERVICE])
+        port = await server.start(SERVICES)
         log.info("listening", address=config.listen, port=port, cluster=", ".join(config.cluster))
         ready = asyncio.create_task(jobs.make_ready())
         health = asyncio.create_task(_show_ready(jobs, server))
         members = asyncio.create_task(_keep_up(client))
         runs = asyncio.create_task(scheduler.run())
+        drills_ready = asyncio.create_task(drills.make_ready())
+        drill_runs = asyncio.create_task(drill_scheduler.run())
         try:
-            await _until(stop, ready, runs)
+            await _until(stop, ready, runs, drills_ready, drill_runs)
         finally:
             log.info("stopping")
-            for task in (ready, health, members, runs):
+            for task in (ready, health, members, runs, drills_ready, drill_runs):
                 task.cancel()
-            await jobs.stop(STOP_JOBS_S)
+            await asyncio.gather(jobs.stop(STOP_JOBS_S), drills.stop(STOP_JOBS_S))
             await server.stop(STOP_CALLS_S)
 
 
@@ -138,5 +175,5 @@ async def _keep_up(client: AsyncClient) -> None:
 
 async def _show_ready(jobs: Jobs, server: Server) -> None:
     await jobs.ready.wait()
-    for name in (SERVICE, POLICIES_SERVICE):
+    for name in SERVICES:
         await server.set_serving(name, True)

@@ -226,6 +226,12 @@ class Drills:
         """Return a drill that was started here and is not yet recorded as ended."""
         return self._unrecorded.get(drill_id)
 
+    def interrupt(self, drill_id: str, why: str) -> None:
+        """Have a drill end soon, if it was started here and runs."""
+        running = self.running(drill_id)
+        if running is not None:
+            running.runner.interrupt(_interruption(running.report, why))
+
     async def find(self, drill_id: str) -> Report | None:
         """Return a drill as it is now; None where there is none of that id."""
         running = self.running(drill_id)
@@ -248,13 +254,7 @@ class Drills:
             gone = own if mine else report.seen_ms < now_ms - GONE_AFTER_MS
             if not report.running or not gone or report.id in self._unrecorded:
                 continue
-            error = DrillFailed(
-                drill_id=report.id,
-                snapshot_id=report.snapshot_id,
-                repository=report.repository,
-                step=report.step,
-                detail=_LEFT,
-            )
+            error = _interruption(report, _LEFT)
             log.warning("a drill was left by a coordinator that is gone", id=report.id, step=report.step)
             with contextlib.suppress(StaleVersion, UnknownRecord):
                 ended = _ended(report, Outcome.INTERRUPTED, Failure.of(error), now_ms)
@@ -266,15 +266,7 @@ class Drills:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 for running in list(self._unrecorded.values()):
-                    report = running.report
-                    error = DrillFailed(
-                        drill_id=report.id,
-                        snapshot_id=report.snapshot_id,
-                        repository=report.repository,
-                        step=report.step,
-                        detail="the coordinator was stopped",
-                    )
-                    running.runner.interrupt(error)
+                    running.runner.interrupt(_interruption(running.report, "the coordinator was stopped"))
                     if running.task is not None:
                         await asyncio.wait([running.task])
         for running in list(self._unrecorded.values()):
@@ -289,6 +281,12 @@ async def _beat(running: RunningDrill) -> None:
         await asyncio.sleep(SEEN_EVERY_S)
         if running.report.running:
             running.recorder.put(running.report)
+
+
+def _interruption(report: Report, why: str) -> DrillFailed:
+    return DrillFailed(
+        drill_id=report.id, snapshot_id=report.snapshot_id, repository=report.repository, step=report.step, detail=why
+    )
 
 
 def _ended(report: Report, outcome: Outcome, failure: Failure, now_ms: int) -> Report:

@@ -47,6 +47,7 @@ def commands(directory: Path, layout: Layout) -> dict[str, list[str]]:
         *quiesce,
         "coordinator",
         *("--listen", layout.coordinator, "--cluster", cluster_addresses, "--repository", layout.repository),
+        *("--drill-directory", str(directory / "drills")),
     ]
     return children
 
