@@ -24,7 +24,7 @@ PEOPLE = 3_000
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     directory = tmp_path_factory.mktemp("cluster")
-    options = {"lease": "3s", "drill-directory": str(directory / "drills")}
+    options = {"drill-directory": str(directory / "drills")}
     with Cluster(directory, coordinator_options=options) as running, running.client() as client:
         made = make_database(client, PEOPLE)
         # One link that leads to a record, and one to none.
