@@ -16,7 +16,16 @@ from coordinator.drills.scratch import Scratch
 from coordinator.restore import check_awaiting, restore
 from quiesce.cli.units import amount
 from quiesce.client import AsyncClient
-from quiesce.errors import AddressInUse, DamagedLog, DamagedStore, DrillFailed, NoRoomForDrill, Unavailable
+from quiesce.client.direct import never_sent
+from quiesce.errors import (
+    AddressInUse,
+    DamagedLog,
+    DamagedStore,
+    DeadlineExceeded,
+    DrillFailed,
+    NoRoomForDrill,
+    Unavailable,
+)
 from quiesce.v1.node_pb2 import Member, RestoreNodeRequest, RestoreProgress
 
 Result = TypeVar("Result")
@@ -32,6 +41,7 @@ _STORE_TIMES = 2
 _NODE_ID = 1
 _POLL_S = 0.1
 _PORTS_TRIED = 3
+_LAST_MOMENT_S = 1.0
 _EXAMINED = (0, DamagedLog.exit_code, DamagedStore.exit_code)
 
 
@@ -120,7 +130,17 @@ class ThrowawayCluster:
                     advance(last.pages_done, last.pages_total)
             return Restored(records=last.records, index_entries=last.index_entries)
 
-        return await self._while_alive(Step.RESTORE, load())
+        async def load_once_connected() -> Restored:
+            while True:
+                try:
+                    return await load()
+                except Unavailable as error:
+                    # gRPC remembers attempts from before the node listened; the step has its own deadline.
+                    if not never_sent(error):
+                        raise
+                await asyncio.sleep(_POLL_S)
+
+        return await self._while_alive(Step.RESTORE, load_once_connected())
 
     async def count(self) -> dict[str, int]:
         """See Cluster."""
@@ -206,7 +226,7 @@ class ThrowawayCluster:
         try:
             async with AsyncClient([self._address]) as client:
                 while not ended.done():
-                    with contextlib.suppress(Unavailable):
+                    with contextlib.suppress(Unavailable, DeadlineExceeded):
                         await check_awaiting(client.admin, [Member(node_id=_NODE_ID, address=self._address)])
                         return None
                     await asyncio.wait([ended], timeout=_POLL_S)
@@ -220,7 +240,10 @@ class ThrowawayCluster:
         ended, working = asyncio.ensure_future(node.wait()), asyncio.ensure_future(work)
         try:
             await asyncio.wait([ended, working], return_when=asyncio.FIRST_COMPLETED)
-            if not working.done() or (working.exception() is not None and ended.done()):
+            if working.done() and isinstance(working.exception(), Unavailable):
+                # The connection ends a moment before the process is known to have.
+                await asyncio.wait([ended], timeout=_LAST_MOMENT_S)
+            if ended.done() and (not working.done() or working.exception() is not None):
                 raise self._ended(step, node, ended.result())
             return working.result()
         finally:
