@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from coordinator.drills.scratch import default_scratch
 from coordinator.job import Policy
 from coordinator.jobs import GREATEST_LEASE_MS, LEAST_LEASE_MS
 from quiesce.daemon.configuration import DAY_MS, LOG_KEYS, Key, milliseconds, parse_values, whole
@@ -22,6 +23,8 @@ class CoordinatorConfig:
     cluster: Sequence[str]
     # Empty: every request must name one.
     repository: str
+    # Where throw-away nodes of drills live.
+    drill_directory: Path
     policy: Policy
     log_format: str
     log_level: str
@@ -53,12 +56,19 @@ def _repository(key: str, value: object) -> str:
     return str(Path(value).expanduser().absolute()) if str(value) else ""
 
 
+def _directory(key: str, value: object) -> Path | None:
+    if not isinstance(value, str | Path):
+        raise InvalidConfiguration(detail=f"{key}: `{value}` is not a path")
+    return Path(value).expanduser().absolute() if str(value) else None
+
+
 _wait = milliseconds(1_000, DAY_MS)
 KEYS = (
     Key("listen", _address, "127.0.0.1:7100", "host:port to listen on."),
     Key("advertise", _optional_address, "", "host:port at which clients and other coordinators are told to reach it."),
     Key("cluster", _addresses, "127.0.0.1:7101,127.0.0.1:7102,127.0.0.1:7103", "host:port of the cluster's nodes."),
     Key("repository", _repository, "", "The directory for snapshots where a request names none; nodes must see it."),
+    Key("drill_directory", _directory, "", "Where drills restore snapshots to; otherwise where temporary files are."),
     Key("lease", milliseconds(LEAST_LEASE_MS, GREATEST_LEASE_MS), "30s", "A replica is back within it, whatever dies."),
     Key("drain_timeout", _wait, "60s", "How long running calls of the replica may take."),
     Key("checkpoint_timeout", _wait, "60s", "How long the replica may take to reach the mark."),
@@ -91,6 +101,7 @@ def coordinator_config(values: Mapping[str, object]) -> CoordinatorConfig:
         advertise=parsed["advertise"],
         cluster=parsed["cluster"],
         repository=parsed["repository"],
+        drill_directory=parsed["drill_directory"] or default_scratch(parsed["listen"]),
         policy=policy,
         log_format=parsed["log_format"],
         log_level=parsed["log_level"],

@@ -8,11 +8,15 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import structlog
 
 from coordinator.config import CoordinatorConfig
+from coordinator.drills import Deadlines, Drills, Scratch, ThrowawayCluster
+from coordinator.drills.scheduler import DrillScheduler
+from coordinator.drills.service import SERVICE as DRILLS_SERVICE
+from coordinator.drills.service import DrillsService
 from coordinator.job import Moment
 from coordinator.jobs import Identifiers, Jobs
 from coordinator.leadership import Leadership, run_while_leading
@@ -27,10 +31,11 @@ from quiesce.client import AsyncClient
 from quiesce.errors import QuiesceError
 from quiesce.rpc import Server, open_server
 from quiesce.snapshot import new_snapshot_id
-from quiesce.v1 import backup_pb2_grpc, policy_pb2_grpc
+from quiesce.v1 import backup_pb2_grpc, drill_pb2_grpc, policy_pb2_grpc
 
 log = structlog.get_logger()
 
+SERVICES = [SERVICE, POLICIES_SERVICE, DRILLS_SERVICE]
 # Five seconds from SIGTERM to the end: jobs are left to the next coordinator first.
 STOP_JOBS_S = 4.0
 STOP_CALLS_S = 0.5
@@ -50,6 +55,25 @@ def identifiers() -> Identifiers:
         return new_snapshot_id(now().unix_ms, secrets.randbits(24))
 
     return Identifiers(job=lambda: f"job-{snapshot()}", snapshot=snapshot)
+
+
+def make_drills(
+    config: CoordinatorConfig, client: AsyncClient, snapshots: Snapshots, check_leads: Callable[[], None]
+) -> Drills:
+    """Return the drills of this coordinator."""
+    scratch, idle_s = Scratch(config.drill_directory), config.policy.stall_ms / 1000
+    return Drills(
+        documents=client,
+        snapshots=snapshots,
+        scratch=scratch,
+        make_cluster=lambda request: ThrowawayCluster(request, scratch, idle_s=idle_s),
+        deadlines=Deadlines(stall_ms=config.policy.stall_ms),
+        clock=now,
+        new_id=lambda: f"drill-{new_snapshot_id(now().unix_ms, secrets.randbits(24))}",
+        # Whoever comes after it has its directory.
+        owner=f"{socket.gethostname()}:{config.drill_directory}",
+        check_leads=check_leads,
+    )
 
 
 @contextlib.asynccontextmanager
@@ -107,22 +131,37 @@ async def serve(config: CoordinatorConfig) -> None:
         policy_pb2_grpc.add_PoliciesServicer_to_server(
             PoliciesService(policies=policies, scheduler=scheduler, clock=lambda: now().unix_ms), server.grpc
         )
+        drills = make_drills(config, client, snapshots, leadership.check)
+        drill_scheduler = DrillScheduler(
+            drills=drills,
+            policies=policies,
+            clock=lambda: now().unix_ms,
+            locate=lambda name: locate(name, config.repository),
+        )
+        drill_pb2_grpc.add_DrillsServicer_to_server(
+            DrillsService(
+                drills=drills, scheduler=drill_scheduler, locate=lambda name: locate(name, config.repository)
+            ),
+            server.grpc,
+        )
         await server.set_serving("", True)
-        for name in (SERVICE, POLICIES_SERVICE):
+        for name in SERVICES:
             await server.set_serving(name, False)
-        port = await server.start([SERVICE, POLICIES_SERVICE])
+        port = await server.start(SERVICES)
         log.info("listening", address=config.listen, port=port, cluster=", ".join(config.cluster))
+        works_of_leader = [jobs.lead, scheduler.run, drill_scheduler.run]
         held = asyncio.create_task(leadership.run())
-        works = asyncio.create_task(run_while_leading(leadership, [jobs.lead, scheduler.run], jobs.leave))
+        works = asyncio.create_task(run_while_leading(leadership, works_of_leader, jobs.leave))
         health = asyncio.create_task(_show_ready(jobs, server))
         members = asyncio.create_task(_keep_up(client))
+        drills_ready = asyncio.create_task(drills.make_ready())
         try:
-            await _until(stop, held, works)
+            await _until(stop, held, works, drills_ready)
         finally:
             log.info("stopping")
-            await jobs.stop(STOP_JOBS_S)
+            await asyncio.gather(jobs.stop(STOP_JOBS_S), drills.stop(STOP_JOBS_S))
             await leadership.give_back()
-            for task in (works, held, health, members):
+            for task in (works, held, health, members, drills_ready):
                 task.cancel()
             await server.stop(STOP_CALLS_S)
 
@@ -154,6 +193,6 @@ async def _show_ready(jobs: Jobs, server: Server) -> None:
     while True:
         if jobs.ready.is_set() is not shown:
             shown = jobs.ready.is_set()
-            for name in (SERVICE, POLICIES_SERVICE):
+            for name in SERVICES:
                 await server.set_serving(name, shown)
         await asyncio.sleep(READY_LOOK_S)

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import structlog
 
 from coordinator.threads import RepositoryThreads
 from quiesce.errors import (
+    DamagedObject,
     InvalidRequest,
     LeaseLost,
     QuiesceError,
@@ -21,11 +23,13 @@ from quiesce.errors import (
     UnknownSnapshot,
 )
 from quiesce.repository import Repository, VerifyStep, open_repository, verify_snapshot
-from quiesce.repository.summary import summarise
+from quiesce.repository.drills import DrillRecord, put_drill, verified_times
+from quiesce.repository.summary import summarise, summarise_all
 from quiesce.snapshot import Manifest, decode_manifest
 from quiesce.snapshot.malformed import MalformedObject
 from quiesce.v1 import backup_pb2
 
+log = structlog.get_logger()
 Result = TypeVar("Result")
 # A manifest and a little more: a repository with less room is not worth draining a node for.
 PROBE_BYTES = 1 << 20
@@ -84,7 +88,11 @@ class Snapshots:
 
     async def list(self, location: str) -> list[backup_pb2.SnapshotSummary]:
         """Return the snapshots, the oldest first."""
-        return [summarise(m) for m in await self._read(location, lambda repository: repository.list_snapshots())]
+
+        def warn(damage: DamagedObject) -> None:
+            log.warning("a drill's record cannot be read", error=damage.message())
+
+        return await self._read(location, lambda repository: summarise_all(repository, on_damaged_drill=warn))
 
     async def show(self, location: str, snapshot_id: str) -> backup_pb2.SnapshotDetails:
         """Return a snapshot with its manifest; `latest` is the newest one."""
@@ -92,9 +100,22 @@ class Snapshots:
         def show(repository: Repository) -> backup_pb2.SnapshotDetails:
             found = repository.find(snapshot_id).snapshot_id
             manifest, data = repository.read_manifest_bytes(found)
-            return backup_pb2.SnapshotDetails(summary=summarise(manifest), manifest=data)
+            verified_ms = verified_times(repository, [found]).get(found, 0)
+            return backup_pb2.SnapshotDetails(summary=summarise(manifest, verified_ms), manifest=data)
 
         return await self._read(location, show)
+
+    async def manifest(self, location: str, snapshot_id: str) -> Manifest:
+        """Return the manifest of a snapshot; `latest` is the newest one."""
+        return await self._read(location, lambda repository: repository.find(snapshot_id))
+
+    async def put_drill(self, location: str, record: DrillRecord) -> None:
+        """Put what a drill has found beside its snapshot.
+
+        Raises:
+            RepositoryFull, RepositoryUnusable: it was not written.
+        """
+        await self._read(location, lambda repository: put_drill(repository, record))
 
     async def verify(self, location: str, snapshot_id: str, progress: Callable[[VerifyStep], None]) -> None:
         """Check every object of a snapshot; `progress` is called on the working thread and may raise to stop.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--quick", is_flag=True, help="Leave out the records and indexes of the store.")
+@click.option("--extent", is_flag=True, help="Also say what a snapshot would hold: content id, records, links.")
 @pass_output
-def check(output: Output, directory: Path, quick: bool) -> int:
+def check(output: Output, directory: Path, quick: bool, extent: bool) -> int:
     """Examine DIRECTORY, the data of a node that does not run, and change nothing in it.
 
     Reads identity, Raft log, store and checkpoints, holds them against each other, and says what was read, how far the
@@ -37,7 +39,7 @@ def check(output: Output, directory: Path, quick: bool) -> int:
     data.lock()
     try:
         with output.progress("Check", unit="entries") as bar:
-            examined = examine(data, deep=not quick, progress=_Advance(bar))
+            examined = examine(data, deep=not quick, progress=_Advance(bar), extent=extent)
     finally:
         data.unlock()
     output.result(_facts(examined), "\n".join(_lines(examined)))
@@ -84,6 +86,7 @@ def _facts(examined: Examined) -> dict[str, Any]:
             **{name: getattr(examined.content, name) for name in examined.content.__slots__},
             "checkpoints": examined.checkpoints,
         },
+        "extent": asdict(examined.extent) if examined.extent else None,
         "findings": [
             {"reason": one.error.reason(), "where": one.where, "byte": one.byte, "detail": one.detail}
             for one in findings.listed
@@ -116,6 +119,12 @@ def _lines(examined: Examined) -> list[str]:
         )
     else:
         lines.append("  Its records and indexes were not read.")
+    if examined.extent is not None:
+        lines.append(f"Content id: {examined.extent.content_id}.")
+        lines += [
+            f"  {one.name}: {one.records:,} records, {one.links:,} links to records, {one.dangling_links:,} to none."
+            for one in examined.extent.databases
+        ]
     if examined.checkpoints:
         lines.append(f"Checkpoints: {', '.join(map(str, examined.checkpoints))}.")
     lines += [f"Note: {note}" for note in findings.notes]

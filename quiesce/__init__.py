@@ -10,7 +10,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from quiesce.client import AsyncClient, Backups, BlockingBackups, BlockingPolicies, Client, Policies
+    from quiesce.client import (
+        AsyncClient,
+        Backups,
+        BlockingBackups,
+        BlockingDrills,
+        BlockingPolicies,
+        Client,
+        Drills,
+        Policies,
+    )
     from quiesce.errors import QuiesceError
     from quiesce.records import RID, Document, Record
 
@@ -19,9 +28,11 @@ __all__ = [
     "AsyncClient",
     "Backups",
     "BlockingBackups",
+    "BlockingDrills",
     "BlockingPolicies",
     "Client",
     "Document",
+    "Drills",
     "Policies",
     "QuiesceError",
     "Record",
@@ -33,9 +44,11 @@ _HOMES = {
     "AsyncClient": "quiesce.client",
     "Backups": "quiesce.client",
     "BlockingBackups": "quiesce.client",
+    "BlockingDrills": "quiesce.client",
     "BlockingPolicies": "quiesce.client",
     "Client": "quiesce.client",
     "Document": "quiesce.records",
+    "Drills": "quiesce.client",
     "Policies": "quiesce.client",
     "QuiesceError": "quiesce.errors",
     "RID": "quiesce.records",

@@ -661,6 +661,34 @@ class NodesDiverged(QuiesceError):
     status = Status.DATA_LOSS
 
 
+# --- drills of the coordinator
+
+
+class DrillFailed(QuiesceError):
+    """Snapshot {snapshot_id} in {repository} was not proven by drill {drill_id}: the step {step} failed:
+    {detail}.
+    """
+
+    exit_code = 99
+    status = Status.DATA_LOSS
+
+
+class NoRoomForDrill(QuiesceError):
+    """A drill of snapshot {snapshot_id} needs {needed} in {path}, and {free} are free. Nothing was restored: make room
+    there, or name another directory with the coordinator's `drill_directory`.
+    """
+
+    exit_code = 100
+    status = Status.RESOURCE_EXHAUSTED
+
+
+class DrillRunning(QuiesceError):
+    """Drill {drill_id} of snapshot {snapshot_id} is running, and two do not at once. `quiesce drills list` shows it."""
+
+    exit_code = 101
+    status = Status.FAILED_PRECONDITION
+
+
 # --- coordinators
 
 

@@ -34,8 +34,10 @@ GROUPS = (
     (range(40, 60), "Rotation, snapshots and repositories"),
     (range(60, 70), "Files in OrientDB's format"),
     (range(70, 90), "A node's own disk and start"),
-    (range(90, 97), "Policies"),
-    (range(97, 100), "Attestation"),
+    (range(90, 97), "Policies and retention"),
+    (range(97, 99), "Attestation"),
+    (range(99, 102), "Drills"),
+    (range(102, 110), "Coordinators"),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from coordinator.policies.drilling import DrillSpec
 from coordinator.policies.model import BackupPolicy, Spec
 from coordinator.schedule import Missed, Overlap
 from quiesce.v1 import policy_pb2
@@ -35,12 +36,25 @@ def spec_of(message: policy_pb2.PolicySpec) -> Spec:
         repository=message.repository,
         rate_limit=message.rate_limit,
         lease_ms=message.lease_ms,
+        drill=_drill_of(message.drill.schedule) if message.HasField("drill") else None,
     )
 
 
-def policy_message(policy: BackupPolicy, now_ms: int) -> policy_pb2.Policy:
-    """Return a policy as somebody sees it who asks at `now_ms`."""
-    spec = policy.spec
+def _drill_of(schedule: policy_pb2.Schedule) -> DrillSpec:
+    usual = DrillSpec(every_ms=3_600_000)
+    return DrillSpec(
+        cron=schedule.cron,
+        zone=schedule.zone or usual.zone,
+        every_ms=schedule.every_ms,
+        jitter_ms=schedule.jitter_ms,
+        overlap=next((ours for ours, theirs in _OVERLAP.items() if theirs == schedule.overlap), usual.overlap),
+        missed=next((ours for ours, theirs in _MISSED.items() if theirs == schedule.missed), usual.missed),
+        retries=schedule.retries,
+        retry_pause_ms=schedule.retry_pause_ms or usual.retry_pause_ms,
+    )
+
+
+def _schedule(spec: Spec | DrillSpec) -> policy_pb2.Schedule:
     schedule = policy_pb2.Schedule(
         zone=spec.zone,
         jitter_ms=spec.jitter_ms,
@@ -53,14 +67,35 @@ def policy_message(policy: BackupPolicy, now_ms: int) -> policy_pb2.Policy:
         schedule.cron = spec.cron
     else:
         schedule.every_ms = spec.every_ms
+    return schedule
+
+
+def _drill_message(policy: BackupPolicy, now_ms: int) -> policy_pb2.PolicyDrill | None:
+    drills, spec = policy.drills, policy.spec
+    if drills is None:
+        return None
+    return policy_pb2.PolicyDrill(
+        running=drills.table.running,
+        drill_id=drills.drill_id,
+        next_ms=drills.next_ms(spec.drill, spec.name, now_ms, paused=policy.table.paused),
+        failures=drills.table.failures,
+        last_error=drills.last_error,
+    )
+
+
+def policy_message(policy: BackupPolicy, now_ms: int) -> policy_pb2.Policy:
+    """Return a policy as somebody sees it who asks at `now_ms`."""
+    spec = policy.spec
+    verified_ms = policy.drills.last_verified_ms if policy.drills else 0
     return policy_pb2.Policy(
         spec=policy_pb2.PolicySpec(
             name=spec.name,
-            schedule=schedule,
+            schedule=_schedule(spec),
             databases=spec.databases,
             repository=spec.repository,
             rate_limit=spec.rate_limit,
             lease_ms=spec.lease_ms,
+            drill=policy_pb2.Drill(schedule=_schedule(spec.drill)) if spec.drill else None,
         ),
         paused=policy.table.paused,
         running=policy.table.running,
@@ -71,4 +106,7 @@ def policy_message(policy: BackupPolicy, now_ms: int) -> policy_pb2.Policy:
         alarm=policy.alarm,
         last_error=policy.last_error,
         events=[policy_pb2.PolicyEvent(at_ms=event.at_ms, text=event.text) for event in policy.events],
+        last_verified_ms=verified_ms,
+        drill=_drill_message(policy, now_ms),
+        verified_age_ms=max(0, now_ms - verified_ms) if verified_ms else None,
     )

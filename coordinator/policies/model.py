@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from coordinator.policies.drilling import DrillSpec, PolicyDrills, drill_plan
 from coordinator.schedule import (
     Alarm,
     CancelRunning,
@@ -50,6 +51,7 @@ class Spec:
     repository: str = ""
     rate_limit: int = 0
     lease_ms: int = 0
+    drill: DrillSpec | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -96,11 +98,40 @@ class BackupPolicy:
     last_success_ms: int = 0
     last_error: str = ""
     events: tuple[PolicyEvent, ...] = field(default=())
+    # Of the last run that succeeded.
+    last_snapshot_id: str = ""
+    # None: no drill was ever due.
+    drills: PolicyDrills | None = None
 
     @property
     def alarm(self) -> bool:
-        """Whether all attempts have failed, and none has succeeded since."""
-        return self.table.failures > self.spec.retries
+        """Whether all attempts of a run or a drill have failed, and none has succeeded since."""
+        drills = self.drills
+        undrilled = drills is not None and drills.table.failures > self.drill_plan().retry.attempts
+        return self.table.failures > self.spec.retries or undrilled
+
+    def drill_plan(self) -> Plan:
+        """Return when its drills are due, and how their outcome counts."""
+        return drill_plan(self.spec.drill, self.spec.name)
+
+    def drilled(self, table: Timetable, decisions: list[Decision], now_ms: int) -> BackupPolicy:
+        """Return it with what was decided on its drills; one that starts is named, and does not exist yet."""
+        drills = replace(self.drills, table=table) if self.drills is not None else PolicyDrills(table)
+        policy = replace(self, drills=drills)
+        for decision in decisions:
+            match decision:
+                case Start(moment_ms, attempt):
+                    drill_id = job_name(f"{self.spec.name}-drill", moment_ms, attempt)
+                    policy = replace(policy, drills=replace(drills, drill_id=drill_id))
+                    text = f"a drill starts, {drill_id}"
+                case Skip(_, last_ms, why):
+                    text = f"no drill for {_time(last_ms)}: {why}"
+                case CancelRunning(why):
+                    text = f"the drill under way is interrupted: {why}"
+                case Alarm(_, failures):
+                    text = f"ALARM: {failures} drills in a row have failed"
+            policy = policy.noted(now_ms, text)
+        return policy
 
     def next_ms(self, now_ms: int) -> int:
         """Return when the next run is due, 0 where none is."""

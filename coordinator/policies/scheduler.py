@@ -139,7 +139,7 @@ class Scheduler:
             entry.value.spec.plan(), self._clock(), succeeded=succeeded, failed=failed
         )
         if succeeded:
-            done = replace(entry.value, last_success_ms=job.ended_ms, last_error="")
+            done = replace(entry.value, last_success_ms=job.ended_ms, last_error="", last_snapshot_id=job.snapshot_id)
             entry.value = done.noted(self._clock(), f"snapshot {job.snapshot_id} is there")
         elif not failed:
             entry.value = entry.value.noted(self._clock(), f"the run was {job.state}")

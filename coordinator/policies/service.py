@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc.aio
 
+from coordinator.policies.drilling import PolicyDrills
 from coordinator.policies.messages import policy_message, spec_of
 from coordinator.policies.model import BackupPolicy
 from coordinator.policies.scheduler import Scheduler
@@ -34,7 +35,9 @@ class PoliciesService(PoliciesServicer):
     async def Create(self, request: policy_pb2.CreatePolicyRequest, context: Context) -> policy_pb2.Policy:  # noqa: ARG002, N802
         """Keep a new policy; its first run is the next that becomes due."""
         now_ms = self._clock()
-        policy = BackupPolicy(spec_of(request.spec), Timetable(decided_ms=now_ms)).noted(now_ms, "created")
+        spec, table = spec_of(request.spec), Timetable(decided_ms=now_ms)
+        drills = PolicyDrills(table) if spec.drill is not None else None
+        policy = BackupPolicy(spec, table, drills=drills).noted(now_ms, "created")
         await self._policies.add(policy)
         self._scheduler.wake()
         return self._message(policy)
@@ -69,7 +72,8 @@ class PoliciesService(PoliciesServicer):
 
         def resume(policy: BackupPolicy) -> BackupPolicy:
             now_ms = self._clock()
-            return replace(policy, table=policy.table.resume(now_ms)).noted(now_ms, "resumed")
+            drills = policy.drills and policy.drills.resumed(now_ms)
+            return replace(policy, table=policy.table.resume(now_ms), drills=drills).noted(now_ms, "resumed")
 
         entry = await self._policies.change(request.name, resume)
         self._scheduler.wake()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nodes.check.content import Content, Counts
+from nodes.check.extent import Extent, extent_of
 from nodes.check.findings import Findings
 from nodes.check.raft_log import ExaminedLog, examine_log
 from nodes.check.rocksdb import (
@@ -50,13 +51,15 @@ class Examined:
     applied: tuple[int, int] | None = None
     membership: Membership | None = None
     checkpoints: list[int] = field(default_factory=list)
+    # None: nobody asked, or it cannot be read.
+    extent: Extent | None = None
     findings: Findings = field(default_factory=Findings)
 
 
-def examine(data: DataDirectory, *, deep: bool, progress: Progress) -> Examined:
+def examine(data: DataDirectory, *, deep: bool, progress: Progress, extent: bool = False) -> Examined:
     """Examine the directory of a node that does not run; the caller holds its lock.
 
-    Not `deep`: without reading the store's records and indexes.
+    Not `deep`: without reading the store's records and indexes. With `extent` also say what a snapshot would hold.
 
     Raises:
         FileUnusable: it holds no node.
@@ -77,6 +80,10 @@ def examine(data: DataDirectory, *, deep: bool, progress: Progress) -> Examined:
     try:
         seen: set[int] = set()
         state = _store(data, examined, seen, progress)
+        if extent:
+            with findings.collected(data.store):
+                if (directory := directory_in_use(data.store)) is not None:
+                    examined.extent = extent_of(directory, lambda done: progress(done, None))
         _checkpoints(data, examined, seen, progress)
         _leftovers(data, findings)
         if recovered is not None and state is not None:

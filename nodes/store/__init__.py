@@ -4,11 +4,11 @@ Consensus and services know this package; the rest of Quiesce knows only the for
 docs/formats/record.md and docs/formats/index-key.md.
 """
 
-from nodes.store.checkpoint_reader import CheckpointReader
+from nodes.store.checkpoint_reader import CheckpointReader, SnapshotReader
 from nodes.store.keys import PAGE_POSITIONS
 from nodes.store.loader import StoreLoader
 from nodes.store.state import StoreState
 from nodes.store.store import Store
 from nodes.store.view import StoreView
 
-__all__ = ["PAGE_POSITIONS", "CheckpointReader", "Store", "StoreLoader", "StoreState", "StoreView"]
+__all__ = ["PAGE_POSITIONS", "CheckpointReader", "SnapshotReader", "Store", "StoreLoader", "StoreState", "StoreView"]

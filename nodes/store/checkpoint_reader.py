@@ -1,4 +1,4 @@
-"""Reading a checkpoint directory, in another process than the node's."""
+"""Reading what a snapshot holds: from a checkpoint directory, in another process than the node's, or from a store."""
 
 from __future__ import annotations
 
@@ -15,27 +15,17 @@ from quiesce.v1.peer_pb2 import Membership
 SYSTEM = "system"
 
 
-class CheckpointReader:
-    """A checkpoint, opened read-only; nothing is written to it, not even by recovery.
+class SnapshotReader:
+    """What a snapshot of a store holds, read from an engine that somebody else has opened.
 
     Raises:
-        DamagedStore: it is not a checkpoint, or a checksum does not match (any method may find that).
+        DamagedStore: a checksum does not match (any method may find that).
         DiskFailed: the disk answers with an error.
     """
 
-    def __init__(self, directory: Path, *, whole: bool = True) -> None:
-        self._engine = Engine(directory, read_only=True, whole=whole)
-        self._state = load_state(self._engine)
-
-    def __enter__(self) -> CheckpointReader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the files."""
-        self._engine.close()
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._state = load_state(engine)
 
     @property
     def applied(self) -> tuple[int, int]:
@@ -82,3 +72,25 @@ class CheckpointReader:
         for key, value in self._engine.scan(RECORDS, begin, end):
             version, kind, body = keys.split_record(value)
             yield keys.RECORD.unpack(key)[2], version, kind, body
+
+
+class CheckpointReader(SnapshotReader):
+    """A checkpoint, opened read-only; nothing is written to it, not even by recovery.
+
+    Raises:
+        DamagedStore: it is not a checkpoint, or a checksum does not match (any method may find that).
+        DiskFailed: the disk answers with an error.
+    """
+
+    def __init__(self, directory: Path, *, whole: bool = True) -> None:
+        super().__init__(Engine(directory, read_only=True, whole=whole))
+
+    def __enter__(self) -> CheckpointReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._engine.close()

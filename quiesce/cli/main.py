@@ -23,6 +23,7 @@ _COMMANDS = {
     "snapshots": ("snapshots", "List, show and verify snapshots."),
     "jobs": ("jobs", "List, watch and cancel backups."),
     "policies": ("policies", "Backups on a schedule."),
+    "drills": ("drills", "Restore snapshots into a throw-away node, and check them."),
     "import": ("import_", "Import a database from OrientDB's export format."),
     "export": ("export", "Export a database in OrientDB's export format."),
     "version": ("version", "Show the version."),

@@ -8,7 +8,7 @@ from typing import Any
 from quiesce.cli.units import amount, seconds_text, time_text
 from quiesce.v1.backup_pb2 import SnapshotSummary
 
-COLUMNS = ("id", "taken", "node", ">records", ">pages", ">uploaded", "content id")
+COLUMNS = ("id", "taken", "node", ">records", ">pages", ">uploaded", "content id", "verified")
 
 
 def summary_facts(summary: SnapshotSummary) -> dict[str, Any]:
@@ -27,6 +27,7 @@ def summary_facts(summary: SnapshotSummary) -> dict[str, Any]:
         "bytes_raw": summary.bytes_raw,
         "bytes_uploaded": summary.bytes_uploaded,
         "databases": list(summary.databases),
+        "verified_ms": summary.verified_ms,
     }
 
 
@@ -40,6 +41,7 @@ def row(summary: SnapshotSummary) -> list[str]:
         f"{summary.pages:,}",
         amount(summary.bytes_uploaded, binary=True),
         summary.content_id[:16],
+        time_text(summary.verified_ms),
     ]
 
 
@@ -55,6 +57,7 @@ def details(summary: SnapshotSummary) -> str:
         "Databases": ", ".join(summary.databases) or "none",
         "Records": f"{summary.records:,} in {summary.pages:,} pages, {summary.pages_uploaded:,} of them uploaded",
         "Size": f"{amount(summary.bytes_raw, binary=True)}, uploaded {amount(summary.bytes_uploaded, binary=True)}",
+        "Verified": time_text(summary.verified_ms) if summary.verified_ms else "by no drill",
     }
     return "\n".join(f"{name + ':':<12}{value}" for name, value in lines.items())
 

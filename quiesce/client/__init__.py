@@ -3,8 +3,9 @@
 from quiesce.client.admin import Admin
 from quiesce.client.answers import Found, Lookup, Matches
 from quiesce.client.backups import Backups
-from quiesce.client.blocking import BlockingAdmin, BlockingBackups, BlockingPolicies, Client
+from quiesce.client.blocking import BlockingAdmin, BlockingBackups, BlockingDrills, BlockingPolicies, Client
 from quiesce.client.client import AsyncClient
+from quiesce.client.drills import Drills
 from quiesce.client.policies import Policies
 
 __all__ = [
@@ -13,8 +14,10 @@ __all__ = [
     "Backups",
     "BlockingAdmin",
     "BlockingBackups",
+    "BlockingDrills",
     "BlockingPolicies",
     "Client",
+    "Drills",
     "Found",
     "Lookup",
     "Matches",

@@ -12,6 +12,7 @@ from quiesce.client.admin import Admin
 from quiesce.client.backups import Backups
 from quiesce.client.calls import ATTEMPT_TIMEOUT_S
 from quiesce.client.client import AsyncClient
+from quiesce.client.drills import Drills
 from quiesce.client.policies import Policies
 
 
@@ -233,6 +234,17 @@ class BlockingPolicies(Owner[Policies]):
     run = waits(Policies.run)
     delete = waits(Policies.delete)
     next = waits(Policies.next)
+
+
+class BlockingDrills(Owner[Drills]):
+    """The blocking client of a coordinator's drills. See Drills."""
+
+    def __init__(self, addresses: str, *, timeout_s: float = 10.0, idle_s: float = 180.0) -> None:
+        """Make a client; see Drills."""
+        super().__init__(lambda: Drills(addresses, timeout_s=timeout_s, idle_s=idle_s))
+
+    run = iterates(Drills.run)
+    list = waits(Drills.list)
 
 
 async def _made(make: Callable[[], Result]) -> Result:

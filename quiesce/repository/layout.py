@@ -5,8 +5,11 @@ from __future__ import annotations
 FORMAT = "format.json"
 SNAPSHOTS = "snapshots"
 PACKS = "packs"
+# Named for what they tell: a snapshot is verified or not.
+DRILLS = "verified"
 _MANIFEST = ".manifest"
 _PACK = ".pack"
+_DRILL = ".drill"
 
 
 def pack(digest: str) -> str:
@@ -36,3 +39,14 @@ def pack_of(name: str) -> str | None:
     """Return the digest in the name of a pack, None for any other name."""
     digest = name.rpartition("/")[2].removesuffix(_PACK)
     return digest if name == pack(digest) else None
+
+
+def drill(snapshot_id: str, ended: str, drill_id: str) -> str:
+    """Return the name of the record of a drill that ended at `ended`; a snapshot's names are in the order of time."""
+    return f"{DRILLS}/{snapshot_id}/{ended}-{drill_id}{_DRILL}"
+
+
+def drilled_snapshot(name: str) -> str | None:
+    """Return the snapshot id in the name of a drill's record, None for any other name."""
+    parts = name.split("/")
+    return parts[1] if len(parts) == 3 and parts[0] == DRILLS and name.endswith(_DRILL) else None

@@ -399,6 +399,7 @@ class SnapshotSummary(_message.Message):
     BYTES_RAW_FIELD_NUMBER: _builtins.int
     BYTES_UPLOADED_FIELD_NUMBER: _builtins.int
     DATABASES_FIELD_NUMBER: _builtins.int
+    VERIFIED_MS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     content_id: _builtins.str
     cluster_id: _builtins.str
@@ -410,6 +411,8 @@ class SnapshotSummary(_message.Message):
     records: _builtins.int
     bytes_raw: _builtins.int
     bytes_uploaded: _builtins.int
+    verified_ms: _builtins.int
+    """When a drill has proven it, and none has failed on it since; 0: never."""
     @_builtins.property
     def mark(self) -> _node_pb2.Mark: ...
     @_builtins.property
@@ -430,10 +433,11 @@ class SnapshotSummary(_message.Message):
         bytes_raw: _builtins.int = ...,
         bytes_uploaded: _builtins.int = ...,
         databases: _abc.Iterable[_builtins.str] | None = ...,
+        verified_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["mark", b"mark"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_raw", b"bytes_raw", "bytes_uploaded", b"bytes_uploaded", "cluster_id", b"cluster_id", "content_id", b"content_id", "databases", b"databases", "ended_ms", b"ended_ms", "id", b"id", "mark", b"mark", "node_id", b"node_id", "pages", b"pages", "pages_uploaded", b"pages_uploaded", "records", b"records", "started_ms", b"started_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_raw", b"bytes_raw", "bytes_uploaded", b"bytes_uploaded", "cluster_id", b"cluster_id", "content_id", b"content_id", "databases", b"databases", "ended_ms", b"ended_ms", "id", b"id", "mark", b"mark", "node_id", b"node_id", "pages", b"pages", "pages_uploaded", b"pages_uploaded", "records", b"records", "started_ms", b"started_ms", "verified_ms", b"verified_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

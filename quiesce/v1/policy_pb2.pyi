@@ -118,6 +118,7 @@ class PolicySpec(_message.Message):
     REPOSITORY_FIELD_NUMBER: _builtins.int
     RATE_LIMIT_FIELD_NUMBER: _builtins.int
     LEASE_MS_FIELD_NUMBER: _builtins.int
+    DRILL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     repository: _builtins.str
     """Empty: the coordinator's own."""
@@ -129,6 +130,10 @@ class PolicySpec(_message.Message):
     def databases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Empty: all."""
 
+    @_builtins.property
+    def drill(self) -> Global___Drill:
+        """Not there: its snapshots are not drilled by themselves."""
+
     def __init__(
         self,
         *,
@@ -138,14 +143,37 @@ class PolicySpec(_message.Message):
         repository: _builtins.str = ...,
         rate_limit: _builtins.int = ...,
         lease_ms: _builtins.int = ...,
+        drill: Global___Drill | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drill", b"drill", "schedule", b"schedule"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["databases", b"databases", "lease_ms", b"lease_ms", "name", b"name", "rate_limit", b"rate_limit", "repository", b"repository", "schedule", b"schedule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["databases", b"databases", "drill", b"drill", "lease_ms", b"lease_ms", "name", b"name", "rate_limit", b"rate_limit", "repository", b"repository", "schedule", b"schedule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PolicySpec: _TypeAlias = PolicySpec  # noqa: Y015
+
+@_typing.final
+class Drill(_message.Message):
+    """The policy's newest snapshot is restored into a throw-away node and checked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def schedule(self) -> Global___Schedule: ...
+    def __init__(
+        self,
+        *,
+        schedule: Global___Schedule | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Drill: _TypeAlias = Drill  # noqa: Y015
 
 @_typing.final
 class Policy(_message.Message):
@@ -161,6 +189,9 @@ class Policy(_message.Message):
     ALARM_FIELD_NUMBER: _builtins.int
     LAST_ERROR_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
+    LAST_VERIFIED_MS_FIELD_NUMBER: _builtins.int
+    DRILL_FIELD_NUMBER: _builtins.int
+    VERIFIED_AGE_MS_FIELD_NUMBER: _builtins.int
     paused: _builtins.bool
     running: _builtins.bool
     """A run is under way, or waits to begin."""
@@ -174,10 +205,16 @@ class Policy(_message.Message):
     alarm: _builtins.bool
     """All attempts have failed: people must look."""
     last_error: _builtins.str
+    last_verified_ms: _builtins.int
+    """When a drill has last proven a snapshot of it."""
+    verified_age_ms: _builtins.int
+    """By the coordinator's clock, since then; not there: never."""
     @_builtins.property
     def spec(self) -> Global___PolicySpec: ...
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyEvent]: ...
+    @_builtins.property
+    def drill(self) -> Global___PolicyDrill: ...
     def __init__(
         self,
         *,
@@ -191,14 +228,55 @@ class Policy(_message.Message):
         alarm: _builtins.bool = ...,
         last_error: _builtins.str = ...,
         events: _abc.Iterable[Global___PolicyEvent] | None = ...,
+        last_verified_ms: _builtins.int = ...,
+        drill: Global___PolicyDrill | None = ...,
+        verified_age_ms: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_verified_age_ms", b"_verified_age_ms", "drill", b"drill", "spec", b"spec", "verified_age_ms", b"verified_age_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm", b"alarm", "events", b"events", "failures", b"failures", "job_id", b"job_id", "last_error", b"last_error", "last_success_ms", b"last_success_ms", "next_ms", b"next_ms", "paused", b"paused", "running", b"running", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_verified_age_ms", b"_verified_age_ms", "alarm", b"alarm", "drill", b"drill", "events", b"events", "failures", b"failures", "job_id", b"job_id", "last_error", b"last_error", "last_success_ms", b"last_success_ms", "last_verified_ms", b"last_verified_ms", "next_ms", b"next_ms", "paused", b"paused", "running", b"running", "spec", b"spec", "verified_age_ms", b"verified_age_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__verified_age_ms: _TypeAlias = _typing.Literal["verified_age_ms"]  # noqa: Y015
+    _WhichOneofArgType__verified_age_ms: _TypeAlias = _typing.Literal["_verified_age_ms", b"_verified_age_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__verified_age_ms) -> _WhichOneofReturnType__verified_age_ms | None: ...
+
+Global___Policy: _TypeAlias = Policy  # noqa: Y015
+
+@_typing.final
+class PolicyDrill(_message.Message):
+    """How the drills of a policy are going."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNNING_FIELD_NUMBER: _builtins.int
+    DRILL_ID_FIELD_NUMBER: _builtins.int
+    NEXT_MS_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    LAST_ERROR_FIELD_NUMBER: _builtins.int
+    running: _builtins.bool
+    drill_id: _builtins.str
+    """Of the drill under way, or of the last one."""
+    next_ms: _builtins.int
+    """0: none is coming."""
+    failures: _builtins.int
+    """Since one has succeeded."""
+    last_error: _builtins.str
+    def __init__(
+        self,
+        *,
+        running: _builtins.bool = ...,
+        drill_id: _builtins.str = ...,
+        next_ms: _builtins.int = ...,
+        failures: _builtins.int = ...,
+        last_error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drill_id", b"drill_id", "failures", b"failures", "last_error", b"last_error", "next_ms", b"next_ms", "running", b"running"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Policy: _TypeAlias = Policy  # noqa: Y015
+Global___PolicyDrill: _TypeAlias = PolicyDrill  # noqa: Y015
 
 @_typing.final
 class PolicyEvent(_message.Message):

@@ -9,7 +9,7 @@ import click
 
 from quiesce.cli.options import DURATION, SIZE, TIMEOUT_S, coordinator_option
 from quiesce.cli.output import Output, pass_output
-from quiesce.cli.units import milliseconds_text, time_text
+from quiesce.cli.units import milliseconds_text, seconds_text, time_text
 from quiesce.client import BlockingPolicies
 from quiesce.v1 import policy_pb2
 from quiesce.v1.policy_pb2 import Policy
@@ -57,6 +57,8 @@ def command(ctx: click.Context, coordinator: str) -> None:
 @click.option("--repository", default="", metavar="DIR", help="Where to; otherwise the coordinator's own.")
 @click.option("--rate-limit", type=SIZE, help="The most bytes read a second, like 50M.")
 @click.option("--lease", type=DURATION, help="How long the replica may stay out should everything die, like 60s.")
+@click.option("--drill-cron", metavar="EXPRESSION", help="When its newest snapshot is restored and checked.")
+@click.option("--drill-every", type=DURATION, help="Or how often, like 7d.")
 @coordinator_option
 @pass_output
 def create(
@@ -74,6 +76,8 @@ def create(
     repository: str,
     rate_limit: int | None,
     lease: int | None,
+    drill_cron: str | None,
+    drill_every: int | None,
     coordinator: str,
 ) -> None:
     """Back up on a schedule: --cron, or --every."""
@@ -99,10 +103,24 @@ def create(
         repository=str(Path(repository).expanduser().absolute()) if repository else "",
         rate_limit=rate_limit or 0,
         lease_ms=lease or 0,
+        drill=_drill(drill_cron, drill_every, zone),
     )
     with BlockingPolicies(coordinator, timeout_s=TIMEOUT_S) as policies:
         policy = policies.create(spec)
     output.result(policy_facts(policy), f"Policy {name} is there; its next run is due at {time_text(policy.next_ms)}.")
+
+
+def _drill(cron: str | None, every: int | None, zone: str) -> policy_pb2.Drill | None:
+    if cron is not None and every is not None:
+        raise click.UsageError("drills need --drill-cron or --drill-every, one of the two")
+    if cron is None and every is None:
+        return None
+    schedule = policy_pb2.Schedule(zone=zone, missed=policy_pb2.MISSED_RUN_ONCE)
+    if cron is not None:
+        schedule.cron = cron
+    else:
+        schedule.every_ms = every or 0
+    return policy_pb2.Drill(schedule=schedule)
 
 
 @command.command(name="list")
@@ -113,9 +131,17 @@ def list_policies(output: Output, coordinator: str) -> None:
     with BlockingPolicies(coordinator, timeout_s=TIMEOUT_S) as policies:
         found = policies.list()
     rows = [
-        [p.spec.name, timing_text(p), state_text(p), time_text(p.next_ms), time_text(p.last_success_ms)] for p in found
+        [
+            p.spec.name,
+            timing_text(p.spec.schedule),
+            state_text(p),
+            time_text(p.next_ms),
+            time_text(p.last_success_ms),
+            age_text(p),
+        ]
+        for p in found
     ]
-    columns = ("name", "when", "state", "next run", "last success")
+    columns = ("name", "when", "state", "next run", "last success", "verified")
     output.table(columns, rows, {"policies": [policy_facts(policy) for policy in found]})
 
 
@@ -129,13 +155,16 @@ def show(output: Output, name: str, coordinator: str) -> None:
         policy = policies.show(name)
     spec = policy.spec
     lines = [
-        f"{name}: {timing_text(policy)}, {state_text(policy)}",
+        f"{name}: {timing_text(spec.schedule)}, {state_text(policy)}",
         f"Databases: {', '.join(spec.databases) or 'all'}",
         f"Repository: {spec.repository or 'the one of the coordinator'}",
         f"Next run: {time_text(policy.next_ms)}",
         f"Last success: {time_text(policy.last_success_ms)}",
+        f"Last verified: {verified_text(policy)}",
+        f"Drills: {drills_text(policy)}",
         f"Job: {policy.job_id or '-'}",
         *([f"Last error: {policy.last_error}"] if policy.last_error else []),
+        *([f"Last drill: {policy.drill.last_error}"] if policy.drill.last_error else []),
         *(f"{time_text(event.at_ms)}  {event.text}" for event in policy.events),
     ]
     output.result(policy_facts(policy), "\n".join(lines))
@@ -197,12 +226,31 @@ def next_runs(output: Output, name: str, count: int, coordinator: str) -> None:
     output.table(("at", "policy"), [[time_text(one.at_ms), one.policy] for one in runs], facts)
 
 
-def timing_text(policy: Policy) -> str:
+def timing_text(schedule: policy_pb2.Schedule) -> str:
     """Return `30 2 * * * Europe/Berlin`, or `every 6h`."""
-    schedule = policy.spec.schedule
     if schedule.WhichOneof("timing") == "cron":
         return f"{schedule.cron} {schedule.zone}"
     return f"every {milliseconds_text(schedule.every_ms)}"
+
+
+def age_text(policy: Policy) -> str:
+    """Return how long ago a drill has proven a snapshot of a policy."""
+    if not policy.HasField("verified_age_ms"):
+        return "never"
+    return f"{seconds_text(policy.verified_age_ms / 1000)} ago"
+
+
+def verified_text(policy: Policy) -> str:
+    """Return when a drill has proven a snapshot of a policy."""
+    return f"{time_text(policy.last_verified_ms)}, {age_text(policy)}" if policy.last_verified_ms else "never"
+
+
+def drills_text(policy: Policy) -> str:
+    """Return when the drills of a policy are due."""
+    if not policy.spec.HasField("drill"):
+        return "only by hand"
+    due = "one is running" if policy.drill.running else f"the next one at {time_text(policy.drill.next_ms)}"
+    return f"{timing_text(policy.spec.drill.schedule)}, {due}"
 
 
 def state_text(policy: Policy) -> str:
@@ -211,6 +259,7 @@ def state_text(policy: Policy) -> str:
         "ALARM" if policy.alarm else "",
         "running" if policy.running else "paused" if policy.paused else "",
         f"{policy.failures} failed" if policy.failures else "",
+        f"{policy.drill.failures} drills failed" if policy.drill.failures else "",
     ]
     return ", ".join(word for word in words if word) or "waiting"
 
@@ -240,5 +289,22 @@ def policy_facts(policy: Policy) -> dict[str, Any]:
         "failures": policy.failures,
         "alarm": policy.alarm,
         "last_error": policy.last_error,
+        "last_verified_ms": policy.last_verified_ms,
+        "verified_age_s": policy.verified_age_ms / 1000 if policy.HasField("verified_age_ms") else None,
+        "drill": _drill_facts(policy),
         "events": [{"at_ms": event.at_ms, "text": event.text} for event in policy.events],
+    }
+
+
+def _drill_facts(policy: Policy) -> dict[str, Any]:
+    schedule, drill = policy.spec.drill.schedule, policy.drill
+    return {
+        "cron": schedule.cron or None,
+        "zone": schedule.zone,
+        "every_ms": schedule.every_ms or None,
+        "running": drill.running,
+        "drill_id": drill.drill_id,
+        "next_ms": drill.next_ms,
+        "failures": drill.failures,
+        "last_error": drill.last_error,
     }

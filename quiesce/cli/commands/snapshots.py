@@ -14,7 +14,8 @@ from quiesce.cli.snapshot_text import COLUMNS, attestation_line, details, row, s
 from quiesce.client import BlockingBackups
 from quiesce.errors import DamagedObject
 from quiesce.repository import Repository, VerifyStep, open_repository, verify_snapshot
-from quiesce.repository.summary import summarise
+from quiesce.repository.drills import verified_times
+from quiesce.repository.summary import summarise, summarise_all
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -46,7 +47,7 @@ def list_snapshots(output: Output, repository: str | None, coordinator: str) -> 
     """List the snapshots, the oldest first."""
     damages: list[DamagedObject] = []
     if repository is not None:
-        summaries = [summarise(manifest) for manifest in open_repository(repository).list_snapshots(damages.append)]
+        summaries = summarise_all(open_repository(repository), damages.append, damages.append)
     else:
         with BlockingBackups(coordinator, timeout_s=TIMEOUT_S) as backups:
             summaries = backups.list()
@@ -65,8 +66,10 @@ def list_snapshots(output: Output, repository: str | None, coordinator: str) -> 
 def show(output: Output, snapshot_id: str, repository: str | None, coordinator: str) -> None:
     """Show one snapshot; `latest` is the newest."""
     if repository is not None:
-        manifest = open_repository(repository).find(snapshot_id)
-        summary, facts = summarise(manifest), msgspec.to_builtins(manifest)
+        opened = open_repository(repository)
+        manifest = opened.find(snapshot_id)
+        verified = verified_times(opened, [manifest.snapshot_id])
+        summary, facts = summarise(manifest, verified.get(manifest.snapshot_id, 0)), msgspec.to_builtins(manifest)
     else:
         with BlockingBackups(coordinator, timeout_s=TIMEOUT_S) as backups:
             found = backups.show(snapshot_id)

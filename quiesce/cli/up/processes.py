@@ -26,8 +26,9 @@ from quiesce.cli.up.supervisor import (
     Terminate,
     Tick,
 )
+from quiesce.daemon import bound
 
-_BOUND = Path(__file__).with_name("bound.py")
+_BOUND = Path(bound.__file__)
 _LOG_TAIL_BYTES = 4096
 COORDINATOR = "coordinator"
 
@@ -46,6 +47,7 @@ def commands(directory: Path, layout: Layout) -> dict[str, list[str]]:
         *quiesce,
         "coordinator",
         *("--listen", layout.coordinator, "--cluster", cluster_addresses, "--repository", layout.repository),
+        *("--drill-directory", str(directory / "drills")),
     ]
     return children
 
