@@ -640,6 +640,17 @@ class PolicyExists(QuiesceError):
     status = Status.ALREADY_EXISTS
 
 
+# --- probes
+
+
+class NotServing(QuiesceError):
+    """{address} answers, and says of {service}: {detail}."""
+
+    exit_code = 102
+    status = Status.UNAVAILABLE
+    retryable = True
+
+
 def all_errors() -> list[type[QuiesceError]]:
     """Return every error class, by exit code."""
 

@@ -35,6 +35,7 @@ GROUPS = (
     (range(60, 70), "Files in OrientDB's format"),
     (range(70, 90), "A node's own disk and start"),
     (range(90, 100), "Policies"),
+    (range(102, 103), "Probes"),
 )
 
 

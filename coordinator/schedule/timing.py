@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -44,20 +45,7 @@ class Cron:
     zone: str = "UTC"
 
     def __post_init__(self) -> None:
-        try:
-            ZoneInfo(self.zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise InvalidRequest(detail=f"`{self.zone}` is not a time zone, such as `Europe/Berlin`") from error
-        if len(self.expression.split()) != 5:
-            raise InvalidRequest(
-                detail=f"`{self.expression}` is not a cron expression of five fields, such as `30 2 * * *`"
-            )
-        try:
-            self.after(0)
-        except CronSimError as error:
-            raise InvalidRequest(detail=f"`{self.expression}` is not a cron expression: {error}") from error
-        except StopIteration as error:
-            raise InvalidRequest(detail=f"`{self.expression}` names a date that never comes") from error
+        _check(self.expression, self.zone)
 
     def after(self, unix_ms: int) -> int:
         """Return the first time later than `unix_ms`."""
@@ -124,3 +112,20 @@ class Every:
     def latest(self, unix_ms: int) -> int:
         """Return the last time that is not later than `unix_ms`."""
         return self.anchor_ms + (unix_ms - self.anchor_ms) // self.interval_ms * self.interval_ms
+
+
+# A policy is read again at each look, and says the same as before.
+@lru_cache(maxsize=1_024)
+def _check(expression: str, zone: str) -> None:
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise InvalidRequest(detail=f"`{zone}` is not a time zone, such as `Europe/Berlin`") from error
+    if len(expression.split()) != 5:
+        raise InvalidRequest(detail=f"`{expression}` is not a cron expression of five fields, such as `30 2 * * *`")
+    try:
+        next(CronSim(expression, datetime(1970, 1, 1)))  # noqa: DTZ001 - a wall calendar is in no zone
+    except CronSimError as error:
+        raise InvalidRequest(detail=f"`{expression}` is not a cron expression: {error}") from error
+    except StopIteration as error:
+        raise InvalidRequest(detail=f"`{expression}` names a date that never comes") from error
