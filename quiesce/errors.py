@@ -689,6 +689,17 @@ class DrillRunning(QuiesceError):
     status = Status.FAILED_PRECONDITION
 
 
+# --- probes
+
+
+class NotServing(QuiesceError):
+    """{address} answers, and says of {service}: {detail}."""
+
+    exit_code = 102
+    status = Status.UNAVAILABLE
+    retryable = True
+
+
 # --- coordinators
 
 

@@ -37,7 +37,8 @@ GROUPS = (
     (range(90, 97), "Policies and retention"),
     (range(97, 99), "Attestation"),
     (range(99, 102), "Drills"),
-    (range(102, 110), "Coordinators"),
+    (range(102, 103), "Probes"),
+    (range(103, 110), "Coordinators"),
 )
 
 

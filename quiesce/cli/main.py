@@ -26,6 +26,7 @@ _COMMANDS = {
     "drills": ("drills", "Restore snapshots into a throw-away node, and check them."),
     "import": ("import_", "Import a database from OrientDB's export format."),
     "export": ("export", "Export a database in OrientDB's export format."),
+    "health": ("health", "Ask a daemon whether it serves, for probes."),
     "version": ("version", "Show the version."),
 }
 # The same for commands of the daemons; one that is not here is imported for its help.
