@@ -142,8 +142,9 @@ def test_every_voter_keeps_its_checkpoint_as_long_as_the_lease(cluster: Cluster)
         admin, out = client.admin, cluster.followers()[0]
         lease = admin.drain(out, "test", "a test", 60_000)
 
-        def epochs() -> list[list[int]]:
-            return [list(admin.status(node).checkpoints) for node in cluster.members]
+        def epochs() -> list[list[int] | None]:
+            found = [cluster.status(node, client) for node in cluster.members]
+            return [None if status is None else list(status.checkpoints) for status in found]
 
         for node in cluster.members:
             admin.prepare_mark(node)
