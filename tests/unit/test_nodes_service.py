@@ -12,7 +12,7 @@ from nodes.service.calls import CLUSTER_ID_KEY, LONGEST_WAIT_S, Calls, time_left
 from nodes.service.restoring import RefuseClients, RestoringService, restored_identity
 from nodes.service.scanning import MESSAGE_BYTES, MESSAGE_RECORDS, check_scan, scan_messages, stream
 from nodes.service.validation import check_get, check_lookup, check_write
-from nodes.service.worker_process import WorkerProcess
+from nodes.service.worker_process import SNAPSHOT, WorkerProcess
 from quiesce.errors import (
     AwaitingRestore,
     BatchTooLarge,
@@ -321,14 +321,14 @@ async def test_a_cancelled_stream_closes_the_view_only_when_no_thread_is_in_it()
 
 
 async def test_a_worker_that_fails_is_told_of_with_its_last_words():
-    worker = await WorkerProcess.start(2, ["--nonsense"])
+    worker = await WorkerProcess.start(2, ["--nonsense"], SNAPSHOT)
     with pytest.raises(SnapshotWorkerFailed, match=r"node 2 ended with code 2.*required"):
         async for _ in worker.progress():
             pass
 
 
 async def test_a_worker_that_is_killed_says_what_for():
-    worker = await WorkerProcess.start(2, ["--help"])
+    worker = await WorkerProcess.start(2, ["--help"], SNAPSHOT)
     worker.kill(LeaseLost(epoch=7))
     with pytest.raises(LeaseLost):
         async for _ in worker.progress():
