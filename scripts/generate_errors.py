@@ -34,7 +34,7 @@ GROUPS = (
     (range(40, 60), "Rotation, snapshots and repositories"),
     (range(60, 70), "Files in OrientDB's format"),
     (range(70, 90), "A node's own disk and start"),
-    (range(90, 100), "Policies"),
+    (range(90, 110), "Policies and drills"),
 )
 
 
