@@ -33,6 +33,7 @@ from quiesce.v1.drill_pb2 import DrillProgress
 log = structlog.get_logger("drill")
 
 AGAIN_S = 1.0
+READY_S = 5.0
 # A drill says so often that it goes on; who is not heard of for so long is gone.
 SEEN_EVERY_S = 20.0
 GONE_AFTER_MS = 120_000
@@ -144,9 +145,13 @@ class Drills:
             NotLeading: another coordinator runs drills.
         """
         self._check_leads()
+        with contextlib.suppress(TimeoutError):
+            # Both may have been started together.
+            async with asyncio.timeout(0 if self._stopping else READY_S):
+                await self.ready.wait()
         if self._stopping or not self.ready.is_set():
             detail = "the coordinator is being stopped" if self._stopping else "the coordinator is not ready yet"
-            raise Unavailable(addresses="the cluster", seconds="0", detail=detail)
+            raise Unavailable(addresses="the cluster", seconds=f"{READY_S:g}", detail=detail)
         self._check_free()
         drill_id = drill_id or self._new_id()
         self._starting = drill_id
