@@ -62,6 +62,7 @@ class Dealer:
             REPLICA: self._kill_replica,
             ITSELF: self._replica_dies,
         }[case.victim](case.point)
+        field.expect(field.answers, 60, "a coordinator answers after it")
         [job] = [job for job in field.jobs() if job.id not in before] or [backup_pb2.Job()]
         if not job.id:
             raise Wrong("the backup left no job")
@@ -70,7 +71,10 @@ class Dealer:
         field.back_up()
         field.check_repository()
         field.check_writers()
-        attempts = 1 + sum(event.text.startswith(("failed on node", "the lease of epoch")) for event in job.events)
+        attempts = 1 + sum(
+            event.text.startswith("failed on node") or event.text.endswith("has ended meanwhile")
+            for event in job.events
+        )
         return Result(case, backup_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_").lower(), attempts, back_s)
 
     def _kill_coordinator(self, point: str) -> float:
