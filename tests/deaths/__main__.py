@@ -1,4 +1,5 @@
-"""`python -m tests.deaths`: kill at every named point of a backup, each with the coordinator and with the replica.
+"""`python -m tests.deaths`: kill at every named point of a backup, each with the coordinator and with the replica; or,
+with `--storm 1000`, so often at random moments, while backups are made one after another.
 
 Exit codes: 0 all that must hold did; 1 something did not.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import secrets
 import sys
 import tempfile
 import time
@@ -16,6 +18,7 @@ from pathlib import Path
 from tests.deaths.case import COORDINATOR, ITSELF, REPLICA, TWICE, Case, Dealer, Result
 from tests.deaths.field import Field, Wrong
 from tests.deaths.points import NODE_POINTS, coordinator_points, second_death_points
+from tests.deaths.storm import Storm
 
 PREFERRED = 2
 
@@ -43,12 +46,33 @@ def _run(cases: list[Case]) -> Iterator[Result | str]:
                     return
 
 
+def _storm(deaths: int, seed: int) -> int:
+    print(f"storm: {deaths} deaths, seed {seed}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="storm-") as directory, Field(Path(directory), coordinators=2) as field:
+        storm = Storm(field, random.Random(seed))
+        try:
+            for rest in storm.rage(deaths):
+                jobs = ", ".join(f"{count} {state}" for state, count in sorted(rest.jobs.items()))
+                print(f"{rest.deaths} deaths: {jobs}, {rest.snapshots} snapshots; {rest.rest_s:.0f} s", flush=True)
+        except (Wrong, TimeoutError, AssertionError) as error:
+            print(f"WRONG: {error}", flush=True)
+            return 1
+        dealt = ", ".join(f"{count} of a {name}" for name, count in sorted(storm.dealt.items()))
+        writes = sum(len(writer.created) for writer in field.writers)
+    print(f"all that must hold held: {dealt}; {writes} writes were acknowledged, none failed")
+    return 0
+
+
 def main(arguments: list[str]) -> int:
     """Run the cases that the arguments choose."""
     parser = argparse.ArgumentParser(prog="python -m tests.deaths", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("names", nargs="*", help="only points whose name contains one of these")
     parser.add_argument("--sample", type=int, help="only so many, others each time")
+    parser.add_argument("--storm", type=int, metavar="DEATHS", help="so many at random moments instead")
+    parser.add_argument("--seed", type=int, default=None, help="of the storm (random)")
     options = parser.parse_args(arguments)
+    if options.storm:
+        return _storm(options.storm, options.seed if options.seed is not None else secrets.randbits(32))
     cases = [case for case in all_cases() if not options.names or any(name in case.point for name in options.names)]
     if options.sample:
         cases = random.sample(cases, min(options.sample, len(cases)))

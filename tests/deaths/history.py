@@ -35,7 +35,7 @@ class RecordingWriter(threading.Thread):
 
     def run(self) -> None:
         number = self.first
-        while not self.ended.wait(0.01):
+        while not self.ended.wait(0.05):
             number += 1
             try:
                 answer = self.client.write(DATABASE, [create(person(number), class_name="Person")])
