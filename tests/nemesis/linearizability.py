@@ -142,9 +142,9 @@ class _Search(Generic[S]):
                     yield self._settled(after, done | 1 << slot)
 
     def _settled(self, state: S, done: int) -> tuple[S, int]:
-        """Let happen at once whatever can happen here and changes nothing: that closes no other way."""
+        """Let happen at once whatever can happen here and changes nothing anywhere: that closes no other way."""
         for slot, operation in self.open.items():
-            if not done >> slot & 1 and not operation.unknown:
+            if not done >> slot & 1 and not operation.unknown and not self.model.changes(operation):
                 self.steps += 1
                 if tuple(self.model.step(state, operation)) == (state,):
                     done |= 1 << slot

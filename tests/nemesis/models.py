@@ -23,6 +23,10 @@ class Model(Protocol[S]):
         """
         ...
 
+    def changes(self, operation: Operation) -> bool:
+        """Return False only if `operation`, of known outcome, leaves every state as it is in which it can happen."""
+        ...
+
     def may_lead(self, state: S, operation: Operation) -> bool:
         """Return False only if no other operations lead from `state` to one where `operation` can happen."""
         ...
@@ -60,6 +64,10 @@ class Register:
                     return (value,) if done else (state,)
                 return ()
         raise AssertionError(operation)
+
+    def changes(self, operation: Operation) -> bool:
+        # Also a write of what is there already: elsewhere in the order it may be another that it replaces.
+        return operation.kind == "write" or (operation.kind == "cas" and bool(operation.result))
 
     def may_lead(self, state: Hashable, operation: Operation) -> bool:
         return True
@@ -100,6 +108,9 @@ class VersionedRegister:
                     return ((version + 1, value),) if unknown or result == (True, version + 1) else ()
                 return (state,) if unknown or result == (False, version) else ()
         raise AssertionError(operation)
+
+    def changes(self, operation: Operation) -> bool:
+        return operation.kind == "write" or (operation.kind == "cas" and bool(operation.result[0]))
 
     def may_lead(self, state: Versioned, operation: Operation) -> bool:
         if operation.unknown:
@@ -144,6 +155,9 @@ class UniqueKey:
         if operation.unknown or operation.result == possible:
             return (after,) if possible else (state,)
         return ()
+
+    def changes(self, operation: Operation) -> bool:
+        return operation.kind != "lookup" and bool(operation.result)
 
     def may_lead(self, state: str | None, operation: Operation) -> bool:
         return True

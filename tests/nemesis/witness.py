@@ -23,6 +23,9 @@ class _From:
     def step(self, state: Any, operation: Operation) -> Sequence[Any]:
         return self.model.step(state, operation)
 
+    def changes(self, operation: Operation) -> bool:
+        return self.model.changes(operation)
+
     def may_lead(self, state: Any, operation: Operation) -> bool:
         return self.model.may_lead(state, operation)
 

@@ -35,6 +35,7 @@ GOOD = {
     "overlapping reads see both": (REGISTER, [write(1, 0, 10), read(1, 1, 6), read(0, 2, 5)]),
     "equal times overlap": (REGISTER, [write(1, 0, 5), read(0, 5, 6)]),
     "concurrent writes in either order": (REGISTER, [write(1, 0, 10), write(2, 0, 10), read(2, 11, 12)]),
+    "a write of what is there already, behind another": (REGISTER, [write(1, 0, 1), write(0, 0, 1), read(0, 2, 3)]),
     "an unknown write that never happened": (REGISTER, [write(1, 0, None), read(0, 5, 6)]),
     "an unknown write that appears late": (REGISTER, [write(1, 0, None), read(0, 5, 6), read(1, 90, 91)]),
     "an unknown write after an acknowledged one": (
