@@ -24,6 +24,7 @@ from nodes.rolled_back import end_and_mark
 from nodes.room import RoomWatch, Watermark, default_reserve, free_bytes
 from nodes.rotation.driver import Rotation
 from nodes.rotation.gate import Gate
+from nodes.rotation.held import Held
 from nodes.rotation.log_clock import LogClock
 from nodes.service.attesting import Attester
 from nodes.service.calls import Calls
@@ -106,7 +107,7 @@ class RunningNode:
             node_id=identity.node_id,
             cluster_id=identity.cluster_id,
             data=data,
-            held=lambda: self._rotation.held,
+            held=self._held,
             on_damage=self._on_damage,
         )
         self._attester = Attester(
@@ -213,6 +214,11 @@ class RunningNode:
             )
         finally:
             await self._stop()
+
+    def _held(self) -> Held | None:
+        # As it is applied: the checkpoint goes with the lease, before rotation looks.
+        self._rotation.look()
+        return self._rotation.held
 
     def _lease(self) -> tuple[int | None, bool]:
         self._rotation.look()
