@@ -42,7 +42,7 @@ def _run(cases: list[Case]) -> Iterator[Result | str]:
                 try:
                     yield dealer.deal(case)
                 except (Wrong, TimeoutError, AssertionError) as error:
-                    yield f"{case.victim} at {case.point}: {error}"
+                    yield f"{case.victim} at {case.point}: {error}\n{field.last_words()}"
                     return
 
 
@@ -55,7 +55,7 @@ def _storm(deaths: int, seed: int) -> int:
                 jobs = ", ".join(f"{count} {state}" for state, count in sorted(rest.jobs.items()))
                 print(f"{rest.deaths} deaths: {jobs}, {rest.snapshots} snapshots; {rest.rest_s:.0f} s", flush=True)
         except (Wrong, TimeoutError, AssertionError) as error:
-            print(f"WRONG: {error}", flush=True)
+            print(f"WRONG: {error}\n{field.last_words()}", flush=True)
             return 1
         dealt = ", ".join(f"{count} of a {name}" for name, count in sorted(storm.dealt.items()))
         writes = sum(len(writer.created) for writer in field.writers)

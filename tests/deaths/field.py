@@ -80,6 +80,15 @@ class Field:
         daemon.stop()
         self.start(daemon, point)
 
+    def last_words(self) -> str:
+        """Return the ends of all logs, for the one who has to find out."""
+        daemons = {f"node {node}": daemon for node, daemon in self.cluster.nodes.items()}
+        daemons |= {f"coordinator {n}": daemon for n, daemon in enumerate(self.cluster.coordinators, 1)}
+        return "\n".join(
+            f"--- {name}{'' if daemon.running else f' (ended with {daemon.exit_code})'}\n{daemon.tail(25)}"
+            for name, daemon in daemons.items()
+        )
+
     # --- what is asked
 
     def leader(self) -> int:
