@@ -24,7 +24,7 @@ MARGIN_S = 2.0
 JOB_ENDS_S = 90.0
 PEOPLE = 2_000
 # Bytes read a second: a backup takes some seconds, and may be hit in its middle.
-RATE = 150_000
+RATE = 400_000
 
 
 class Wrong(Exception):
