@@ -97,6 +97,11 @@ class BackupsService(backup_pb2_grpc.BackupsServicer):
         return to_message(await self._jobs.cancel(request.job_id, "it was asked for"))
 
     @typed_errors
+    async def ShowJob(self, request: backup_pb2.ShowJobRequest, context: Context) -> backup_pb2.Job:
+        """Show a job with all its steps."""
+        return to_message(await self._jobs.find(request.job_id))
+
+    @typed_errors
     async def ListJobs(self, request: backup_pb2.ListJobsRequest, context: Context) -> backup_pb2.ListJobsResponse:
         """List jobs, the latest first."""
         answer, size = backup_pb2.ListJobsResponse(), 0

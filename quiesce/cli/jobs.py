@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from quiesce.cli.output import Output, Progress
-from quiesce.cli.units import amount, clock_text
-from quiesce.v1.backup_pb2 import Job, JobProgress, JobState
+from quiesce.cli.units import amount, clock_text, time_text
+from quiesce.v1.backup_pb2 import Job, JobEvent, JobProgress, JobState
 from quiesce.v1.node_pb2 import SnapshotProgress
 
 
@@ -46,6 +46,27 @@ def trouble(job: Job) -> str:
     return "; ".join(parts)
 
 
+def job_text(job: Job) -> str:
+    """Return a job as people read it: what it is, what is wrong with it, and its steps."""
+    lines = [f"Backup {job.id}: {state_name(job)}"]
+    facts = {
+        "policy": job.policy,
+        "node": str(job.node_id or ""),
+        "snapshot": job.snapshot_id,
+        "repository": job.repository,
+        "started": time_text(job.started_ms),
+        "ended": time_text(job.ended_ms) if job.ended_ms else "",
+        "error": trouble(job),
+    }
+    lines += [f"{name:<12}{value}" for name, value in facts.items() if value]
+    return "\n".join([*lines, "", *map(event_text, job.events)])
+
+
+def event_text(event: JobEvent) -> str:
+    """Return a line of a job's history."""
+    return f"{clock_text(event.at_ms)}  {event.step:<10} {event.text}"
+
+
 def node_list(job: Job) -> str:
     """Return the nodes that have diverged."""
     return ", ".join(map(str, job.diverged_nodes))
@@ -67,7 +88,7 @@ class Follower:
         self.job = answer.job
         for event in answer.job.events[self._said :]:
             facts = {"job_id": answer.job.id, "at_ms": event.at_ms, "step": event.step, "node_id": answer.job.node_id}
-            self._output.message(f"{clock_text(event.at_ms)}  {event.step:<10} {event.text}", **facts)
+            self._output.message(event_text(event), **facts)
         self._said = max(self._said, len(answer.job.events))
         if answer.HasField("snapshot") and answer.snapshot.pages_total:
             self._advance(answer.snapshot, stack)

@@ -107,6 +107,11 @@ class Backups(_Client):
             lambda stub: stub.Cancel, backup_pb2.CancelJobRequest(job_id=job_id), "cancelling the job"
         )
 
+    async def show_job(self, job_id: str) -> Job:
+        """Return one job with all its steps; UnknownJob where there is none of that id."""
+        request = backup_pb2.ShowJobRequest(job_id=job_id)
+        return await self._call(lambda stub: stub.ShowJob, request, "showing the job")
+
     async def jobs(self, *, limit: int = 0) -> builtins.list[Job]:
         """Return the jobs, the latest first."""
         answer = await self._call(

@@ -212,6 +212,7 @@ class BlockingBackups(Owner[Backups]):
     preview = waits(Backups.preview)
     watch = iterates(Backups.watch)
     cancel = waits(Backups.cancel)
+    show_job = waits(Backups.show_job)
     jobs = waits(Backups.jobs)
     list = waits(Backups.list)
     show = waits(Backups.show)

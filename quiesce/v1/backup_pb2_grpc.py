@@ -56,6 +56,11 @@ class BackupsStub:
                 request_serializer=quiesce_dot_v1_dot_backup__pb2.CancelJobRequest.SerializeToString,
                 response_deserializer=quiesce_dot_v1_dot_backup__pb2.Job.FromString,
                 _registered_method=True)
+        self.ShowJob = channel.unary_unary(
+                '/quiesce.v1.Backups/ShowJob',
+                request_serializer=quiesce_dot_v1_dot_backup__pb2.ShowJobRequest.SerializeToString,
+                response_deserializer=quiesce_dot_v1_dot_backup__pb2.Job.FromString,
+                _registered_method=True)
         self.ListJobs = channel.unary_unary(
                 '/quiesce.v1.Backups/ListJobs',
                 request_serializer=quiesce_dot_v1_dot_backup__pb2.ListJobsRequest.SerializeToString,
@@ -114,6 +119,12 @@ class BackupsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ShowJob(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListJobs(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -167,6 +178,11 @@ def add_BackupsServicer_to_server(servicer, server):
             'Cancel': grpc.unary_unary_rpc_method_handler(
                     servicer.Cancel,
                     request_deserializer=quiesce_dot_v1_dot_backup__pb2.CancelJobRequest.FromString,
+                    response_serializer=quiesce_dot_v1_dot_backup__pb2.Job.SerializeToString,
+            ),
+            'ShowJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowJob,
+                    request_deserializer=quiesce_dot_v1_dot_backup__pb2.ShowJobRequest.FromString,
                     response_serializer=quiesce_dot_v1_dot_backup__pb2.Job.SerializeToString,
             ),
             'ListJobs': grpc.unary_unary_rpc_method_handler(
@@ -303,6 +319,33 @@ class Backups:
             target,
             '/quiesce.v1.Backups/Cancel',
             quiesce_dot_v1_dot_backup__pb2.CancelJobRequest.SerializeToString,
+            quiesce_dot_v1_dot_backup__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quiesce.v1.Backups/ShowJob',
+            quiesce_dot_v1_dot_backup__pb2.ShowJobRequest.SerializeToString,
             quiesce_dot_v1_dot_backup__pb2.Job.FromString,
             options,
             channel_credentials,

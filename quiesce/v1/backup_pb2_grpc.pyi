@@ -41,6 +41,7 @@ class BackupsStub:
     Watch: _grpc.UnaryStreamMultiCallable[_backup_pb2.WatchJobRequest, _backup_pb2.JobProgress]
     """Follows a job from where it is to its end."""
     Cancel: _grpc.UnaryUnaryMultiCallable[_backup_pb2.CancelJobRequest, _backup_pb2.Job]
+    ShowJob: _grpc.UnaryUnaryMultiCallable[_backup_pb2.ShowJobRequest, _backup_pb2.Job]
     ListJobs: _grpc.UnaryUnaryMultiCallable[_backup_pb2.ListJobsRequest, _backup_pb2.ListJobsResponse]
     List: _grpc.UnaryUnaryMultiCallable[_backup_pb2.ListSnapshotsRequest, _backup_pb2.ListSnapshotsResponse]
     Show: _grpc.UnaryUnaryMultiCallable[_backup_pb2.ShowSnapshotRequest, _backup_pb2.SnapshotDetails]
@@ -61,6 +62,7 @@ class BackupsAsyncStub(BackupsStub):
     Watch: _aio.UnaryStreamMultiCallable[_backup_pb2.WatchJobRequest, _backup_pb2.JobProgress]  # type: ignore[assignment]
     """Follows a job from where it is to its end."""
     Cancel: _aio.UnaryUnaryMultiCallable[_backup_pb2.CancelJobRequest, _backup_pb2.Job]  # type: ignore[assignment]
+    ShowJob: _aio.UnaryUnaryMultiCallable[_backup_pb2.ShowJobRequest, _backup_pb2.Job]  # type: ignore[assignment]
     ListJobs: _aio.UnaryUnaryMultiCallable[_backup_pb2.ListJobsRequest, _backup_pb2.ListJobsResponse]  # type: ignore[assignment]
     List: _aio.UnaryUnaryMultiCallable[_backup_pb2.ListSnapshotsRequest, _backup_pb2.ListSnapshotsResponse]  # type: ignore[assignment]
     Show: _aio.UnaryUnaryMultiCallable[_backup_pb2.ShowSnapshotRequest, _backup_pb2.SnapshotDetails]  # type: ignore[assignment]
@@ -100,6 +102,13 @@ class BackupsServicer(metaclass=_abc_1.ABCMeta):
     def Cancel(
         self,
         request: _backup_pb2.CancelJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_backup_pb2.Job, _abc.Awaitable[_backup_pb2.Job]]: ...
+
+    @_abc_1.abstractmethod
+    def ShowJob(
+        self,
+        request: _backup_pb2.ShowJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_backup_pb2.Job, _abc.Awaitable[_backup_pb2.Job]]: ...
 

@@ -14,6 +14,7 @@ from coordinator_leading import LeadingJobs
 from coordinator import jobs
 from coordinator.service import SERVICE, BackupsService
 from quiesce import errors
+from quiesce.cli.jobs import job_text
 from quiesce.client import Backups
 from quiesce.repository import open_repository
 from quiesce.rpc import open_server
@@ -94,6 +95,18 @@ async def test_a_backup_from_end_to_end(running: tuple[Coordinator, Backups], cl
     assert cluster.checkpoints == {}
     assert [found.id for found in await client.jobs()] == [job.id]
     assert (await collect(client.watch(job.id)))[-1].job == job
+
+
+async def test_a_job_is_shown_with_its_steps(running: tuple[Coordinator, Backups]) -> None:
+    _, client = running
+    last = (await collect(client.create()))[-1].job
+    shown = await client.show_job(last.id)
+    assert shown == last
+    text = job_text(shown)
+    assert text.startswith(f"Backup {last.id}: succeeded\n")
+    assert all(event.text in text for event in last.events)
+    with pytest.raises(errors.UnknownJob):
+        await client.show_job("none")
 
 
 async def test_the_next_backup_takes_the_other_replica(running: tuple[Coordinator, Backups]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from quiesce.cli.commands.backup import follow
-from quiesce.cli.jobs import job_facts, state_name, trouble
+from quiesce.cli.jobs import job_facts, job_text, state_name, trouble
 from quiesce.cli.options import TIMEOUT_S, coordinator_option
 from quiesce.cli.output import Output, pass_output
 from quiesce.cli.units import time_text
@@ -16,7 +16,7 @@ from quiesce.client import BlockingBackups
 @coordinator_option
 @click.pass_context
 def command(ctx: click.Context, coordinator: str) -> None:
-    """List, watch and cancel backups. Without a subcommand: list."""
+    """List, show, watch and cancel backups. Without a subcommand: list."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_jobs, coordinator=coordinator, limit=20)
 
@@ -35,6 +35,17 @@ def list_jobs(output: Output, limit: int, coordinator: str) -> None:
     ]
     columns = ("id", "state", "step", "node", "started", "error")
     output.table(columns, rows, {"jobs": [job_facts(job) for job in jobs]})
+
+
+@command.command()
+@click.argument("job_id")
+@coordinator_option
+@pass_output
+def show(output: Output, job_id: str, coordinator: str) -> None:
+    """Show a backup: how it stands, and each of its steps with its time."""
+    with BlockingBackups(coordinator, timeout_s=TIMEOUT_S) as backups:
+        job = backups.show_job(job_id)
+    output.result(job_facts(job), job_text(job))
 
 
 @command.command()
