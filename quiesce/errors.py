@@ -2,7 +2,7 @@
 
 The docstring of a class is its message; names in braces are its fields. `docs/errors.md` is generated from this module.
 Exit codes: 1 unexpected, 2 wrong usage (click), 10-19 reaching a cluster, 20-39 data, 40-59 snapshots and rotation,
-60-69 files in OrientDB's format, 70-89 a node's own disk and start.
+60-69 files in OrientDB's format, 70-89 a node's own disk and start, 90-99 policies and retention.
 """
 
 from __future__ import annotations
@@ -638,6 +638,46 @@ class PolicyExists(QuiesceError):
 
     exit_code = 91
     status = Status.ALREADY_EXISTS
+
+
+# --- retention
+
+
+class SnapshotPinned(QuiesceError):
+    """Snapshot `{snapshot_id}` in repository {repository} is kept: {reason}. Where nobody needs it any more,
+    `quiesce snapshots unpin {snapshot_id}` lets it go; a restore or a check lets go by itself when it ends.
+    """
+
+    exit_code = 92
+    status = Status.FAILED_PRECONDITION
+
+
+class LastSnapshot(QuiesceError):
+    """Without snapshot `{snapshot_id}` there would be {left} whole ones of policy {policy}, and {wanted} are to stay.
+    `quiesce snapshots delete {snapshot_id} --force` removes it all the same.
+    """
+
+    exit_code = 93
+    status = Status.FAILED_PRECONDITION
+
+
+class SnapshotObjectGone(QuiesceError):
+    """Snapshot `{snapshot_id}` was not published: {object}, which it needs, was removed from repository {repository}
+    while it was made. Run the backup again; what is missing is uploaded anew.
+    """
+
+    exit_code = 94
+    status = Status.ABORTED
+
+
+class SnapshotBeingRemoved(QuiesceError):
+    """Snapshot `{snapshot_id}` in repository {repository} is being removed, by {by}. Choose another one, or ask again
+    in a moment: a removal that was given up leaves it there.
+    """
+
+    exit_code = 95
+    status = Status.FAILED_PRECONDITION
+    retryable = True
 
 
 def all_errors() -> list[type[QuiesceError]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
@@ -17,10 +18,11 @@ from nodes.rate_limit import RateLimit
 from nodes.store import CheckpointReader
 from nodes.worker.base import find_known
 from nodes.worker.lifetime import Stopped, lower_priority, stop_with_parent
-from nodes.worker.progress import ProgressLines
+from nodes.worker.progress import Counts, ProgressLines
 from nodes.worker.snapshot import SnapshotMaker, SnapshotRequest, chosen
 from quiesce.errors import QuiesceError
 from quiesce.repository import DirectoryStore, open_repository
+from quiesce.repository.writing import Writing
 from quiesce.snapshot import ManifestMark, encode_manifest
 
 # As a shell says of a process that SIGTERM has ended.
@@ -46,25 +48,38 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(asked: argparse.Namespace, lines: ProgressLines) -> None:
-    started_ms = time.time_ns() // 1_000_000
+    started_ms = _clock_ms()
     mark = ManifestMark(asked.mark_term, asked.mark_index, asked.mark_time_ms, asked.epoch)
     repository = open_repository(asked.repository)
+    # Before it looks what is there: nothing that it finds is removed from then on.
+    writing = Writing(repository, asked.snapshot_id, _clock_ms)
     try:
         repository.objects.clean(time.time())
         source = CheckpointReader(asked.checkpoint)
-        wanted = chosen(source.databases(), tuple(asked.database))
-        known = find_known(repository, asked.cluster_id, mark, [d.name for d in wanted], lines.warning)
-        maker = SnapshotMaker(source, repository, known, RateLimit(asked.rate_limit), lines.progress)
+        wanted = [database.name for database in chosen(source.databases(), tuple(asked.database))]
+        known = find_known(repository, asked.cluster_id, mark, wanted, lines.warning, writing.avoid)
+
+        def progress(counts: Counts) -> None:
+            writing.keep()
+            lines.progress(counts)
+
+        maker = SnapshotMaker(source, repository, known, RateLimit(asked.rate_limit), progress)
         request = SnapshotRequest(
             asked.snapshot_id, asked.cluster_id, asked.node_id, mark, tuple(asked.database), _software()
         )
         draft = maker.run(request, started_ms=started_ms)
-        draft = msgspec.structs.replace(draft, ended_ms=time.time_ns() // 1_000_000)
+        draft = msgspec.structs.replace(draft, ended_ms=_clock_ms())
         lines.done(maker.counts, encode_manifest(draft))
-    except Stopped:
-        if isinstance(repository.objects, DirectoryStore):
+    except (Stopped, QuiesceError) as why:
+        if isinstance(why, Stopped) and isinstance(repository.objects, DirectoryStore):
             repository.objects.abandon()
+        with contextlib.suppress(QuiesceError):
+            writing.give_up()
         raise
+
+
+def _clock_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _software() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from nodes.rate_limit import RateLimit
 from nodes.worker.base import Known
@@ -13,6 +14,7 @@ from nodes.worker.source import SnapshotSource
 from nodes.worker.table_builder import Place, database_summaries
 from quiesce.errors import DamagedStore, UnknownDatabase
 from quiesce.repository import Repository, layout
+from quiesce.repository.writing import put_pack
 from quiesce.snapshot import (
     DATABASE_PAGE,
     PAGE_POSITIONS,
@@ -78,7 +80,7 @@ class SnapshotMaker:
             sum(1 for _ in self._source.pages(database.id)) for database in databases
         )
         self._progress(self.counts)
-        pipeline = SegmentPipeline(self._known, self._repository.put_pack)
+        pipeline = SegmentPipeline(self._known, partial(put_pack, self._repository, avoid=self._known.avoid))
         try:
             for number, database in enumerate(databases):
                 self._read_database(number, database, pipeline)
@@ -86,7 +88,7 @@ class SnapshotMaker:
         finally:
             pipeline.close()
         self.counts.bytes_uploaded = pipeline.bytes_uploaded
-        table_digest, table_size = self._repository.put_table(table)
+        table_digest, table_size = self._repository.put_table(table, self._known.avoid)
         return self._draft(request, table, TableSummary(table_digest, table_size, len(table.rows)), started_ms)
 
     def _read_database(self, number: int, database: Database, pipeline: SegmentPipeline) -> None:

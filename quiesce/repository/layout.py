@@ -5,8 +5,17 @@ from __future__ import annotations
 FORMAT = "format.json"
 SNAPSHOTS = "snapshots"
 PACKS = "packs"
+TABLES = "tables"
+# What those who work on the repository tell each other.
+PINS = "pins"
+WRITERS = "writers"
+CLAIMS = "claims"
+REMOVALS = "removals"
+GARBAGE = "garbage"
+SWEEPS = "sweeps"
 _MANIFEST = ".manifest"
 _PACK = ".pack"
+_TABLE = ".table"
 
 
 def pack(digest: str) -> str:
@@ -16,7 +25,7 @@ def pack(digest: str) -> str:
 
 def table(digest: str) -> str:
     """Return the name of a page table."""
-    return f"tables/{digest[:2]}/{digest}.table"
+    return f"{TABLES}/{digest[:2]}/{digest}{_TABLE}"
 
 
 def manifest(snapshot_id: str) -> str:
@@ -36,3 +45,9 @@ def pack_of(name: str) -> str | None:
     """Return the digest in the name of a pack, None for any other name."""
     digest = name.rpartition("/")[2].removesuffix(_PACK)
     return digest if name == pack(digest) else None
+
+
+def is_content(name: str) -> bool:
+    """Return whether it is the name of a pack or of a page table."""
+    digest = name.rpartition("/")[2].partition(".")[0]
+    return name in (pack(digest), table(digest))
