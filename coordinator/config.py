@@ -21,6 +21,7 @@ class CoordinatorConfig:
     # Empty: every request must name one.
     repository: str
     policy: Policy
+    garbage_grace_ms: int
     log_format: str
     log_level: str
 
@@ -59,6 +60,7 @@ KEYS = (
     Key("publish_timeout", _wait, "2m", "How long writing the manifest may take."),
     Key("recover_timeout", _wait, "20s", "How long to wait for a whole cluster before another replica is tried."),
     Key("attempts", whole(1, 10), 3, "How many replicas one job may try."),
+    Key("garbage_grace", milliseconds(3_600_000, 365 * DAY_MS), "24h", "How long what no snapshot needs is kept."),
     *LOG_KEYS,
 )
 
@@ -84,6 +86,7 @@ def coordinator_config(values: Mapping[str, object]) -> CoordinatorConfig:
         cluster=parsed["cluster"],
         repository=parsed["repository"],
         policy=policy,
+        garbage_grace_ms=parsed["garbage_grace"],
         log_format=parsed["log_format"],
         log_level=parsed["log_level"],
     )

@@ -18,6 +18,9 @@ from coordinator.policies import PolicyStore, Scheduler
 from coordinator.policies.service import SERVICE as POLICIES_SERVICE
 from coordinator.policies.service import PoliciesService
 from coordinator.restore import NewNodes
+from coordinator.retention.keeper import Keeper
+from coordinator.retention.service import SERVICE as RETENTION_SERVICE
+from coordinator.retention.service import RetentionService
 from coordinator.service import SERVICE, BackupsService, locate
 from coordinator.snapshots import Snapshots
 from coordinator.threads import RepositoryThreads
@@ -25,9 +28,11 @@ from quiesce.client import AsyncClient
 from quiesce.errors import QuiesceError
 from quiesce.rpc import Server, open_server
 from quiesce.snapshot import new_snapshot_id
-from quiesce.v1 import backup_pb2_grpc, policy_pb2_grpc
+from quiesce.v1 import backup_pb2_grpc, policy_pb2_grpc, retention_pb2_grpc
 
 log = structlog.get_logger()
+
+SERVICES = [SERVICE, POLICIES_SERVICE, RETENTION_SERVICE]
 
 # Five seconds from SIGTERM to the end: the lease goes first, then those who watch.
 STOP_JOBS_S = 4.0
@@ -66,7 +71,8 @@ async def serve(config: CoordinatorConfig) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    snapshots = Snapshots(RepositoryThreads())
+    threads = RepositoryThreads()
+    snapshots = Snapshots(threads)
     async with AsyncClient(config.cluster, name="coordinator") as client:
         jobs = Jobs(
             nodes=client.admin,
@@ -96,20 +102,39 @@ async def serve(config: CoordinatorConfig) -> None:
         policy_pb2_grpc.add_PoliciesServicer_to_server(
             PoliciesService(policies=policies, scheduler=scheduler, clock=lambda: now().unix_ms), server.grpc
         )
+        keeper = Keeper(
+            policies=policies,
+            cluster_id=lambda: client.cluster_id,
+            threads=threads,
+            clock=lambda: now().unix_ms,
+            locate=lambda name: locate(name, config.repository),
+            default=config.repository,
+            grace_ms=config.garbage_grace_ms,
+        )
+        scheduler.on_success = keeper.wake
+        retention_pb2_grpc.add_RetentionServicer_to_server(
+            RetentionService(
+                keeper=keeper,
+                locate=lambda name: locate(name, config.repository),
+                clock=lambda: now().unix_ms,
+            ),
+            server.grpc,
+        )
         await server.set_serving("", True)
-        for name in (SERVICE, POLICIES_SERVICE):
+        for name in SERVICES:
             await server.set_serving(name, False)
-        port = await server.start([SERVICE, POLICIES_SERVICE])
+        port = await server.start(SERVICES)
         log.info("listening", address=config.listen, port=port, cluster=", ".join(config.cluster))
         ready = asyncio.create_task(jobs.make_ready())
         health = asyncio.create_task(_show_ready(jobs, server))
         members = asyncio.create_task(_keep_up(client))
         runs = asyncio.create_task(scheduler.run())
+        keeping = asyncio.create_task(keeper.run(jobs.ready))
         try:
-            await _until(stop, ready, runs)
+            await _until(stop, ready, runs, keeping)
         finally:
             log.info("stopping")
-            for task in (ready, health, members, runs):
+            for task in (ready, health, members, runs, keeping):
                 task.cancel()
             await jobs.stop(STOP_JOBS_S)
             await server.stop(STOP_CALLS_S)
@@ -138,5 +163,5 @@ async def _keep_up(client: AsyncClient) -> None:
 
 async def _show_ready(jobs: Jobs, server: Server) -> None:
     await jobs.ready.wait()
-    for name in (SERVICE, POLICIES_SERVICE):
+    for name in SERVICES:
         await server.set_serving(name, True)

@@ -91,7 +91,8 @@ class Performer:
                     await self._nodes.renew_drain(epoch, ttl_ms)
                 return happenings.Renewed(ticket)
             case effects.Publish(repository=repository, draft=draft):
-                await self._snapshots.publish(repository, draft, epoch, await self._impact(effect))
+                impact = await self._impact(effect)
+                await self._snapshots.publish(repository, draft, epoch, impact, self._job().request.policy)
                 return happenings.Published(ticket)
             case effects.ReleaseLease():
                 await self._release(effect)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from coordinator.policies.model import BackupPolicy, Spec
+from coordinator.retention.messages import rules_message, rules_of
 from coordinator.schedule import Missed, Overlap
 from quiesce.v1 import policy_pb2
 
@@ -35,6 +36,7 @@ def spec_of(message: policy_pb2.PolicySpec) -> Spec:
         repository=message.repository,
         rate_limit=message.rate_limit,
         lease_ms=message.lease_ms,
+        retention=rules_of(message.retention),
     )
 
 
@@ -61,6 +63,7 @@ def policy_message(policy: BackupPolicy, now_ms: int) -> policy_pb2.Policy:
             repository=spec.repository,
             rate_limit=spec.rate_limit,
             lease_ms=spec.lease_ms,
+            retention=rules_message(spec.retention),
         ),
         paused=policy.table.paused,
         running=policy.table.running,

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from coordinator.retention.rules import Rules
 from coordinator.schedule import (
     Alarm,
     CancelRunning,
@@ -50,6 +51,8 @@ class Spec:
     repository: str = ""
     rate_limit: int = 0
     lease_ms: int = 0
+    # In UTC, whatever `zone` is: see `rules`.
+    retention: Rules = field(default_factory=Rules)
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -65,6 +68,11 @@ class Spec:
             raise InvalidRequest(detail=f"a jitter of {self.jitter_ms} ms is longer than a day")
         # Says what is wrong with the expression, the zone or the interval.
         self.plan()
+
+    @property
+    def rules(self) -> Rules:
+        """What it promises to keep, by the clock of its zone."""
+        return replace(self.retention, zone=self.zone)
 
     def plan(self) -> Plan:
         """Return when its runs are due."""
@@ -96,11 +104,20 @@ class BackupPolicy:
     last_success_ms: int = 0
     last_error: str = ""
     events: tuple[PolicyEvent, ...] = field(default=())
+    # When its retention was carried out last.
+    retained_ms: int = 0
 
     @property
     def alarm(self) -> bool:
         """Whether all attempts have failed, and none has succeeded since."""
         return self.table.failures > self.spec.retries
+
+    def retention_due(self, now_ms: int) -> bool:
+        """Whether its retention is to be carried out: after each success, and once a day."""
+        if self.spec.retention.keeps_all:
+            return False
+        # Also where the clock has been set back.
+        return self.retained_ms < self.last_success_ms or not 0 <= now_ms - self.retained_ms < DAY_MS
 
     def next_ms(self, now_ms: int) -> int:
         """Return when the next run is due, 0 where none is."""

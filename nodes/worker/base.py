@@ -119,6 +119,7 @@ def _usable(manifest: Manifest, sizes: Mapping[str, int], warn: Callable[[str], 
             usable.add(bytes.fromhex(pack.digest))
         else:
             warn(
-                f"pack {pack.digest} of snapshot {manifest.snapshot_id} is missing, cut short or going away; its pages are redone"
+                f"pack {pack.digest} of snapshot {manifest.snapshot_id} is missing, cut short or going away; "
+                "its pages are redone"
             )
     return usable

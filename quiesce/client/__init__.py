@@ -3,9 +3,10 @@
 from quiesce.client.admin import Admin
 from quiesce.client.answers import Found, Lookup, Matches
 from quiesce.client.backups import Backups
-from quiesce.client.blocking import BlockingAdmin, BlockingBackups, BlockingPolicies, Client
+from quiesce.client.blocking import BlockingAdmin, BlockingBackups, BlockingPolicies, BlockingRetention, Client
 from quiesce.client.client import AsyncClient
 from quiesce.client.policies import Policies
+from quiesce.client.retention import Retention
 
 __all__ = [
     "Admin",
@@ -14,9 +15,11 @@ __all__ = [
     "BlockingAdmin",
     "BlockingBackups",
     "BlockingPolicies",
+    "BlockingRetention",
     "Client",
     "Found",
     "Lookup",
     "Matches",
     "Policies",
+    "Retention",
 ]

@@ -13,6 +13,7 @@ from quiesce.client.backups import Backups
 from quiesce.client.calls import ATTEMPT_TIMEOUT_S
 from quiesce.client.client import AsyncClient
 from quiesce.client.policies import Policies
+from quiesce.client.retention import Retention
 
 
 class _Closes(Protocol):
@@ -230,6 +231,22 @@ class BlockingPolicies(Owner[Policies]):
     run = waits(Policies.run)
     delete = waits(Policies.delete)
     next = waits(Policies.next)
+
+
+class BlockingRetention(Owner[Retention]):
+    """The blocking client of a coordinator for what is kept. See Retention."""
+
+    def __init__(self, address: str, *, timeout_s: float = 60.0) -> None:
+        """Make a client; see Retention."""
+        super().__init__(lambda: Retention(address, timeout_s=timeout_s))
+
+    plan = waits(Retention.plan)
+    apply = waits(Retention.apply)
+    why = waits(Retention.why)
+    delete = waits(Retention.delete)
+    pin = waits(Retention.pin)
+    unpin = waits(Retention.unpin)
+    collect = waits(Retention.collect)
 
 
 async def _made(make: Callable[[], Result]) -> Result:

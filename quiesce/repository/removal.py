@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from quiesce.errors import (
     LastSnapshot,
-    QuiesceError,
     SnapshotBeingRemoved,
     SnapshotPinned,
     UnknownSnapshot,
@@ -48,25 +47,31 @@ def remove_snapshot(
     removals = notes.removals(repository.objects)
     removal = removals.add(snapshot_id, notes.Removal(snapshot_id, notes.who(), now_ms))
     try:
-        pins = pin_reasons(repository, now_ms)
-        if snapshot_id in pins:
-            raise SnapshotPinned(snapshot_id=snapshot_id, repository=repository.location, reason=pins[snapshot_id])
-        found = exists(repository, snapshot_id)
-        if found:
-            check(_standing(repository, snapshot_id, pins))
-            if removals.read(removal) is None:
-                # Taken for that of a dead process; whoever has pinned the snapshot since does not know of this one.
-                raise SnapshotBeingRemoved(
-                    snapshot_id=snapshot_id, repository=repository.location, by="another process"
-                )
+        found = _look(repository, snapshot_id, check, removal, now_ms)
         repository.objects.delete(layout.manifest(snapshot_id))
-    except QuiesceError:
+    except Exception:
         removals.remove(removal)
         raise
     # Also those of processes that died on the way here.
     for name, _ in removals.names(snapshot_id):
         removals.remove(name)
     return found
+
+
+def _look(
+    repository: Repository, snapshot_id: str, check: Callable[[Standing], None], removal: str, now_ms: int
+) -> bool:
+    """Return whether the snapshot is there, and may go; raises why not."""
+    pins = pin_reasons(repository, now_ms)
+    if snapshot_id in pins:
+        raise SnapshotPinned(snapshot_id=snapshot_id, repository=repository.location, reason=pins[snapshot_id])
+    if not exists(repository, snapshot_id):
+        return False
+    check(_standing(repository, snapshot_id, pins))
+    if notes.removals(repository.objects).read(removal) is None:
+        # Taken for that of a dead process; whoever has pinned the snapshot since does not know of this one.
+        raise SnapshotBeingRemoved(snapshot_id=snapshot_id, repository=repository.location, by="another process")
+    return True
 
 
 def _standing(repository: Repository, snapshot_id: str, pins: dict[str, str]) -> Standing:

@@ -24,49 +24,51 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17quiesce/v1/policy.proto\x12\nquiesce.v1\"\xdd\x01\n\x08Schedule\x12\x0e\n\x04\x63ron\x18\x01 \x01(\tH\x00\x12\x12\n\x08\x65very_ms\x18\x02 \x01(\x04H\x00\x12\x0c\n\x04zone\x18\x03 \x01(\t\x12\x11\n\tjitter_ms\x18\x04 \x01(\x04\x12$\n\x07overlap\x18\x05 \x01(\x0e\x32\x13.quiesce.v1.Overlap\x12\"\n\x06missed\x18\x06 \x01(\x0e\x32\x12.quiesce.v1.Missed\x12\x14\n\x07retries\x18\x07 \x01(\rH\x01\x88\x01\x01\x12\x16\n\x0eretry_pause_ms\x18\x08 \x01(\x04\x42\x08\n\x06timingB\n\n\x08_retries\"\x8f\x01\n\nPolicySpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x08schedule\x18\x02 \x01(\x0b\x32\x14.quiesce.v1.Schedule\x12\x11\n\tdatabases\x18\x03 \x03(\t\x12\x12\n\nrepository\x18\x04 \x01(\t\x12\x12\n\nrate_limit\x18\x05 \x01(\x04\x12\x10\n\x08lease_ms\x18\x06 \x01(\x04\"\xe7\x01\n\x06Policy\x12$\n\x04spec\x18\x01 \x01(\x0b\x32\x16.quiesce.v1.PolicySpec\x12\x0e\n\x06paused\x18\x02 \x01(\x08\x12\x0f\n\x07running\x18\x03 \x01(\x08\x12\x0e\n\x06job_id\x18\x04 \x01(\t\x12\x0f\n\x07next_ms\x18\x05 \x01(\x04\x12\x17\n\x0flast_success_ms\x18\x06 \x01(\x04\x12\x10\n\x08\x66\x61ilures\x18\x07 \x01(\r\x12\r\n\x05\x61larm\x18\x08 \x01(\x08\x12\x12\n\nlast_error\x18\t \x01(\t\x12\'\n\x06\x65vents\x18\n \x03(\x0b\x32\x17.quiesce.v1.PolicyEvent\"*\n\x0bPolicyEvent\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x04\x12\x0c\n\x04text\x18\x02 \x01(\t\";\n\x13\x43reatePolicyRequest\x12$\n\x04spec\x18\x01 \x01(\x0b\x32\x16.quiesce.v1.PolicySpec\"\x15\n\x13ListPoliciesRequest\"<\n\x14ListPoliciesResponse\x12$\n\x08policies\x18\x01 \x03(\x0b\x32\x12.quiesce.v1.Policy\"!\n\x11ShowPolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\"\n\x12PausePolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"#\n\x13ResumePolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\" \n\x10RunPolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"#\n\x13\x44\x65letePolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14\x44\x65letePolicyResponse\".\n\x0fNextRunsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"7\n\x10NextRunsResponse\x12#\n\x04runs\x18\x01 \x03(\x0b\x32\x15.quiesce.v1.ComingRun\"*\n\tComingRun\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x04*Z\n\x07Overlap\x12\x17\n\x13OVERLAP_UNSPECIFIED\x10\x00\x12\x10\n\x0cOVERLAP_SKIP\x10\x01\x12\x10\n\x0cOVERLAP_WAIT\x10\x02\x12\x12\n\x0eOVERLAP_CANCEL\x10\x03*F\n\x06Missed\x12\x16\n\x12MISSED_UNSPECIFIED\x10\x00\x12\x13\n\x0fMISSED_RUN_ONCE\x10\x01\x12\x0f\n\x0bMISSED_SKIP\x10\x02\x32\x94\x04\n\x08Policies\x12=\n\x06\x43reate\x12\x1f.quiesce.v1.CreatePolicyRequest\x1a\x12.quiesce.v1.Policy\x12I\n\x04List\x12\x1f.quiesce.v1.ListPoliciesRequest\x1a .quiesce.v1.ListPoliciesResponse\x12\x39\n\x04Show\x12\x1d.quiesce.v1.ShowPolicyRequest\x1a\x12.quiesce.v1.Policy\x12;\n\x05Pause\x12\x1e.quiesce.v1.PausePolicyRequest\x1a\x12.quiesce.v1.Policy\x12=\n\x06Resume\x12\x1f.quiesce.v1.ResumePolicyRequest\x1a\x12.quiesce.v1.Policy\x12\x37\n\x03Run\x12\x1c.quiesce.v1.RunPolicyRequest\x1a\x12.quiesce.v1.Policy\x12K\n\x06\x44\x65lete\x12\x1f.quiesce.v1.DeletePolicyRequest\x1a .quiesce.v1.DeletePolicyResponse\x12\x41\n\x04Next\x12\x1b.quiesce.v1.NextRunsRequest\x1a\x1c.quiesce.v1.NextRunsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17quiesce/v1/policy.proto\x12\nquiesce.v1\"\xdd\x01\n\x08Schedule\x12\x0e\n\x04\x63ron\x18\x01 \x01(\tH\x00\x12\x12\n\x08\x65very_ms\x18\x02 \x01(\x04H\x00\x12\x0c\n\x04zone\x18\x03 \x01(\t\x12\x11\n\tjitter_ms\x18\x04 \x01(\x04\x12$\n\x07overlap\x18\x05 \x01(\x0e\x32\x13.quiesce.v1.Overlap\x12\"\n\x06missed\x18\x06 \x01(\x0e\x32\x12.quiesce.v1.Missed\x12\x14\n\x07retries\x18\x07 \x01(\rH\x01\x88\x01\x01\x12\x16\n\x0eretry_pause_ms\x18\x08 \x01(\x04\x42\x08\n\x06timingB\n\n\x08_retries\"\xbe\x01\n\nPolicySpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x08schedule\x18\x02 \x01(\x0b\x32\x14.quiesce.v1.Schedule\x12\x11\n\tdatabases\x18\x03 \x03(\t\x12\x12\n\nrepository\x18\x04 \x01(\t\x12\x12\n\nrate_limit\x18\x05 \x01(\x04\x12\x10\n\x08lease_ms\x18\x06 \x01(\x04\x12-\n\tretention\x18\x07 \x01(\x0b\x32\x1a.quiesce.v1.RetentionRules\"\x97\x01\n\x0eRetentionRules\x12\x11\n\tkeep_last\x18\x01 \x01(\r\x12\x0e\n\x06hourly\x18\x02 \x01(\r\x12\r\n\x05\x64\x61ily\x18\x03 \x01(\r\x12\x0e\n\x06weekly\x18\x04 \x01(\r\x12\x0f\n\x07monthly\x18\x05 \x01(\r\x12\x0e\n\x06yearly\x18\x06 \x01(\r\x12\x11\n\twithin_ms\x18\x07 \x01(\x04\x12\x0f\n\x07minimum\x18\x08 \x01(\r\"\xe7\x01\n\x06Policy\x12$\n\x04spec\x18\x01 \x01(\x0b\x32\x16.quiesce.v1.PolicySpec\x12\x0e\n\x06paused\x18\x02 \x01(\x08\x12\x0f\n\x07running\x18\x03 \x01(\x08\x12\x0e\n\x06job_id\x18\x04 \x01(\t\x12\x0f\n\x07next_ms\x18\x05 \x01(\x04\x12\x17\n\x0flast_success_ms\x18\x06 \x01(\x04\x12\x10\n\x08\x66\x61ilures\x18\x07 \x01(\r\x12\r\n\x05\x61larm\x18\x08 \x01(\x08\x12\x12\n\nlast_error\x18\t \x01(\t\x12\'\n\x06\x65vents\x18\n \x03(\x0b\x32\x17.quiesce.v1.PolicyEvent\"*\n\x0bPolicyEvent\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x04\x12\x0c\n\x04text\x18\x02 \x01(\t\";\n\x13\x43reatePolicyRequest\x12$\n\x04spec\x18\x01 \x01(\x0b\x32\x16.quiesce.v1.PolicySpec\"\x15\n\x13ListPoliciesRequest\"<\n\x14ListPoliciesResponse\x12$\n\x08policies\x18\x01 \x03(\x0b\x32\x12.quiesce.v1.Policy\"!\n\x11ShowPolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\"\n\x12PausePolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"#\n\x13ResumePolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\" \n\x10RunPolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"#\n\x13\x44\x65letePolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14\x44\x65letePolicyResponse\".\n\x0fNextRunsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"7\n\x10NextRunsResponse\x12#\n\x04runs\x18\x01 \x03(\x0b\x32\x15.quiesce.v1.ComingRun\"*\n\tComingRun\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x04*Z\n\x07Overlap\x12\x17\n\x13OVERLAP_UNSPECIFIED\x10\x00\x12\x10\n\x0cOVERLAP_SKIP\x10\x01\x12\x10\n\x0cOVERLAP_WAIT\x10\x02\x12\x12\n\x0eOVERLAP_CANCEL\x10\x03*F\n\x06Missed\x12\x16\n\x12MISSED_UNSPECIFIED\x10\x00\x12\x13\n\x0fMISSED_RUN_ONCE\x10\x01\x12\x0f\n\x0bMISSED_SKIP\x10\x02\x32\x94\x04\n\x08Policies\x12=\n\x06\x43reate\x12\x1f.quiesce.v1.CreatePolicyRequest\x1a\x12.quiesce.v1.Policy\x12I\n\x04List\x12\x1f.quiesce.v1.ListPoliciesRequest\x1a .quiesce.v1.ListPoliciesResponse\x12\x39\n\x04Show\x12\x1d.quiesce.v1.ShowPolicyRequest\x1a\x12.quiesce.v1.Policy\x12;\n\x05Pause\x12\x1e.quiesce.v1.PausePolicyRequest\x1a\x12.quiesce.v1.Policy\x12=\n\x06Resume\x12\x1f.quiesce.v1.ResumePolicyRequest\x1a\x12.quiesce.v1.Policy\x12\x37\n\x03Run\x12\x1c.quiesce.v1.RunPolicyRequest\x1a\x12.quiesce.v1.Policy\x12K\n\x06\x44\x65lete\x12\x1f.quiesce.v1.DeletePolicyRequest\x1a .quiesce.v1.DeletePolicyResponse\x12\x41\n\x04Next\x12\x1b.quiesce.v1.NextRunsRequest\x1a\x1c.quiesce.v1.NextRunsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'quiesce.v1.policy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OVERLAP']._serialized_start=1185
-  _globals['_OVERLAP']._serialized_end=1275
-  _globals['_MISSED']._serialized_start=1277
-  _globals['_MISSED']._serialized_end=1347
+  _globals['_OVERLAP']._serialized_start=1386
+  _globals['_OVERLAP']._serialized_end=1476
+  _globals['_MISSED']._serialized_start=1478
+  _globals['_MISSED']._serialized_end=1548
   _globals['_SCHEDULE']._serialized_start=40
   _globals['_SCHEDULE']._serialized_end=261
   _globals['_POLICYSPEC']._serialized_start=264
-  _globals['_POLICYSPEC']._serialized_end=407
-  _globals['_POLICY']._serialized_start=410
-  _globals['_POLICY']._serialized_end=641
-  _globals['_POLICYEVENT']._serialized_start=643
-  _globals['_POLICYEVENT']._serialized_end=685
-  _globals['_CREATEPOLICYREQUEST']._serialized_start=687
-  _globals['_CREATEPOLICYREQUEST']._serialized_end=746
-  _globals['_LISTPOLICIESREQUEST']._serialized_start=748
-  _globals['_LISTPOLICIESREQUEST']._serialized_end=769
-  _globals['_LISTPOLICIESRESPONSE']._serialized_start=771
-  _globals['_LISTPOLICIESRESPONSE']._serialized_end=831
-  _globals['_SHOWPOLICYREQUEST']._serialized_start=833
-  _globals['_SHOWPOLICYREQUEST']._serialized_end=866
-  _globals['_PAUSEPOLICYREQUEST']._serialized_start=868
-  _globals['_PAUSEPOLICYREQUEST']._serialized_end=902
-  _globals['_RESUMEPOLICYREQUEST']._serialized_start=904
-  _globals['_RESUMEPOLICYREQUEST']._serialized_end=939
-  _globals['_RUNPOLICYREQUEST']._serialized_start=941
-  _globals['_RUNPOLICYREQUEST']._serialized_end=973
-  _globals['_DELETEPOLICYREQUEST']._serialized_start=975
-  _globals['_DELETEPOLICYREQUEST']._serialized_end=1010
-  _globals['_DELETEPOLICYRESPONSE']._serialized_start=1012
-  _globals['_DELETEPOLICYRESPONSE']._serialized_end=1034
-  _globals['_NEXTRUNSREQUEST']._serialized_start=1036
-  _globals['_NEXTRUNSREQUEST']._serialized_end=1082
-  _globals['_NEXTRUNSRESPONSE']._serialized_start=1084
-  _globals['_NEXTRUNSRESPONSE']._serialized_end=1139
-  _globals['_COMINGRUN']._serialized_start=1141
-  _globals['_COMINGRUN']._serialized_end=1183
-  _globals['_POLICIES']._serialized_start=1350
-  _globals['_POLICIES']._serialized_end=1882
+  _globals['_POLICYSPEC']._serialized_end=454
+  _globals['_RETENTIONRULES']._serialized_start=457
+  _globals['_RETENTIONRULES']._serialized_end=608
+  _globals['_POLICY']._serialized_start=611
+  _globals['_POLICY']._serialized_end=842
+  _globals['_POLICYEVENT']._serialized_start=844
+  _globals['_POLICYEVENT']._serialized_end=886
+  _globals['_CREATEPOLICYREQUEST']._serialized_start=888
+  _globals['_CREATEPOLICYREQUEST']._serialized_end=947
+  _globals['_LISTPOLICIESREQUEST']._serialized_start=949
+  _globals['_LISTPOLICIESREQUEST']._serialized_end=970
+  _globals['_LISTPOLICIESRESPONSE']._serialized_start=972
+  _globals['_LISTPOLICIESRESPONSE']._serialized_end=1032
+  _globals['_SHOWPOLICYREQUEST']._serialized_start=1034
+  _globals['_SHOWPOLICYREQUEST']._serialized_end=1067
+  _globals['_PAUSEPOLICYREQUEST']._serialized_start=1069
+  _globals['_PAUSEPOLICYREQUEST']._serialized_end=1103
+  _globals['_RESUMEPOLICYREQUEST']._serialized_start=1105
+  _globals['_RESUMEPOLICYREQUEST']._serialized_end=1140
+  _globals['_RUNPOLICYREQUEST']._serialized_start=1142
+  _globals['_RUNPOLICYREQUEST']._serialized_end=1174
+  _globals['_DELETEPOLICYREQUEST']._serialized_start=1176
+  _globals['_DELETEPOLICYREQUEST']._serialized_end=1211
+  _globals['_DELETEPOLICYRESPONSE']._serialized_start=1213
+  _globals['_DELETEPOLICYRESPONSE']._serialized_end=1235
+  _globals['_NEXTRUNSREQUEST']._serialized_start=1237
+  _globals['_NEXTRUNSREQUEST']._serialized_end=1283
+  _globals['_NEXTRUNSRESPONSE']._serialized_start=1285
+  _globals['_NEXTRUNSRESPONSE']._serialized_end=1340
+  _globals['_COMINGRUN']._serialized_start=1342
+  _globals['_COMINGRUN']._serialized_end=1384
+  _globals['_POLICIES']._serialized_start=1551
+  _globals['_POLICIES']._serialized_end=2083
 # @@protoc_insertion_point(module_scope)

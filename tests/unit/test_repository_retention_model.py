@@ -7,23 +7,13 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
+import random
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
 from snapshot_fakes import MemoryStore
 from stepped_actors import Actor
 
@@ -51,7 +41,21 @@ HOUR = 3_600_000
 START = 1_795_000_000_000
 POLICIES = ("", "", "nightly", "")
 NOTES = (layout.CLAIMS, layout.WRITERS, layout.SWEEPS, layout.REMOVALS, layout.PINS)
-picks = st.integers(0, 50)
+
+# What happens, and how often.
+HAPPENINGS = {
+    "goes on": 24,
+    "writer": 6,
+    "collector": 6,
+    "remover": 4,
+    "pin": 2,
+    "unpin": 2,
+    "reader": 2,
+    "change": 4,
+    "garbage": 2,
+    "time": 2,
+    "kill": 1,
+}
 
 
 def small_store() -> MemoryStore:
@@ -64,10 +68,10 @@ def small_store() -> MemoryStore:
     return store
 
 
-class Retention(RuleBasedStateMachine):
-    @initialize()
-    def begin(self) -> None:
-        self.root = Path(tempfile.mkdtemp(prefix="retention-"))
+class World:
+    def __init__(self, root: Path, seed: int) -> None:
+        self.root = root
+        self.random = random.Random(seed)
         self.repository = open_repository(self.root, create=True)
         self.store = small_store()
         self.now = START
@@ -82,26 +86,33 @@ class Retention(RuleBasedStateMachine):
 
     # --- what happens
 
-    @rule(page=st.integers(0, 1), value=st.integers(0, 2))
-    def a_record_changes(self, page: int, value: int) -> None:
-        self.store.put(1, 3, page * PAGE_POSITIONS, b'{"n":%d}' % value)
+    def happen(self) -> None:
+        """Let something happen."""
+        rng = self.random
+        which = rng.randrange(1_000)
+        what = rng.choices(
+            list(HAPPENINGS),
+            list(HAPPENINGS.values()),
+        )[0]
+        if what in ("goes on", "kill"):
+            if self.actors:
+                actor = rng.choice(self.actors)[0]
+                if what == "kill":
+                    self.kill(actor)
+                else:
+                    self.go_on(actor, rng.choice((1, 2, 3, 5, 8, 13, 21, 100)))
+        elif what == "change":
+            self.store.put(1, 3, rng.randrange(2) * PAGE_POSITIONS, b'{"n":%d}' % rng.randrange(3))
+        elif what == "garbage":
+            self.garbage_comes_to_its_time()
+        elif what == "time":
+            self.time_goes_by(rng.choice((1, 13, 25)))
+        else:
+            getattr(self, what)(which)
+            if rng.random() < 0.4:
+                self.go_on(self.actors[-1][0], 1_000)
+        self.judge()
 
-    @rule(kind=st.sampled_from(("writer", "writer", "collector", "collector", "remover", "pin", "reader")), which=picks)
-    def somebody_starts(self, kind: str, which: int) -> None:
-        {
-            "writer": self.writer,
-            "collector": self.collector,
-            "remover": self.remover,
-            "pin": self.pin,
-            "reader": self.reader,
-        }[kind](which)
-
-    @rule(which=picks)
-    def a_snapshot_is_made(self, which: int) -> None:
-        self.writer(which)
-        self.actors[-1][0].finish()
-
-    @rule()
     def garbage_comes_to_its_time(self) -> None:
         """Whatever may go is removed and listed, and a day and an hour go by."""
         for snapshot_id in sorted(self.seen):
@@ -111,7 +122,6 @@ class Retention(RuleBasedStateMachine):
         collect(self.repository, self.now)
         self.time_goes_by(25)
 
-    @rule(hours=st.sampled_from((1, 13, 25)))
     def time_goes_by(self, hours: int) -> None:
         # Nothing is promised to who stands still for a month.
         oldest = min((started for _, started in self.actors), default=self.now)
@@ -144,8 +154,6 @@ class Retention(RuleBasedStateMachine):
         self.start("collector", lambda repository: collect(repository, self.now, grace_ms=grace_ms))
 
     def remover(self, which: int) -> None:
-        if not self.seen:
-            return
         snapshot_id = self.pick(which)
         self.asked_to_go.add(snapshot_id)
 
@@ -155,8 +163,6 @@ class Retention(RuleBasedStateMachine):
         self.start(f"remover of {snapshot_id}", work, SnapshotPinned, LastSnapshot, SnapshotBeingRemoved)
 
     def pin(self, which: int) -> None:
-        if not self.seen:
-            return
         snapshot_id = self.pick(which)
 
         def work(repository: Repository) -> None:
@@ -165,16 +171,12 @@ class Retention(RuleBasedStateMachine):
 
         self.start(f"pin of {snapshot_id}", work, SnapshotBeingRemoved, UnknownSnapshot)
 
-    @precondition(lambda self: self.pinned)
-    @rule(which=picks)
-    def somebody_unpins(self, which: int) -> None:
-        snapshot_id = sorted(self.pinned)[which % len(self.pinned)]
+    def unpin(self, which: int) -> None:
+        snapshot_id = self.pick(which) if self.seen else "none"
         self.pinned.discard(snapshot_id)
-        unpin(self.repository, snapshot_id)
+        self.start(f"unpin of {snapshot_id}", lambda repository: unpin(repository, snapshot_id))
 
     def reader(self, which: int) -> None:
-        if not self.seen:
-            return
         snapshot_id, until = self.pick(which), self.now + HOLD_MS
 
         def work(repository: Repository) -> None:
@@ -191,28 +193,13 @@ class Retention(RuleBasedStateMachine):
         reader = f"reader {self.numbers} of {snapshot_id}"
         self.start(reader, work, SnapshotBeingRemoved, UnknownSnapshot)
 
-    @precondition(lambda self: self.actors)
-    @rule(which=picks, operations=st.integers(1, 25))
-    def one_goes_on(self, which: int, operations: int) -> None:
-        actor = self.actors[which % len(self.actors)][0]
-        for _ in range(operations):
+    def go_on(self, actor: Actor, operations: int) -> None:
+        while operations and not actor.done:
             actor.step()
             self.judge()
+            operations -= 1
 
-    @precondition(lambda self: self.actors)
-    @rule(which=picks)
-    def one_ends(self, which: int) -> None:
-        actor = self.actors[which % len(self.actors)][0]
-        while not actor.done:
-            actor.step()
-            self.judge()
-
-    @precondition(lambda self: self.actors)
-    @rule(which=picks)
-    def one_is_killed(self, which: int) -> None:
-        if which % 2:
-            return
-        actor = self.actors[which % len(self.actors)][0]
+    def kill(self, actor: Actor) -> None:
         actor.kill()
         self.reading.pop(actor.name, None)
 
@@ -226,9 +213,8 @@ class Retention(RuleBasedStateMachine):
         self.actors.append((Actor(name, self.root, run), self.now))
 
     def pick(self, which: int) -> str:
-        return sorted(self.seen)[which % len(self.seen)]
+        return sorted(self.seen)[which % len(self.seen)] if self.seen else "none"
 
-    @invariant()
     def judge(self) -> None:
         for actor, _ in self.actors:
             assert actor.error is None, f"{actor.name}: {actor.error}"
@@ -246,9 +232,8 @@ class Retention(RuleBasedStateMachine):
         there = {manifest.policy for manifest in manifests.values()}
         assert self.policies_with_snapshot <= there, "the last one of a policy is gone"
 
-    def teardown(self) -> None:
-        if not hasattr(self, "root"):
-            return
+    def end(self) -> None:
+        """All die; two months later nothing is left but what is promised."""
         for actor, _ in self.actors:
             actor.kill()
         for manifest in self.repository.list_snapshots():
@@ -270,19 +255,26 @@ class Retention(RuleBasedStateMachine):
             assert found.value.until_ms is None
             notes.pins(self.repository.objects).remove(found.name)
         assert not [info.name for prefix in NOTES for info in self.repository.objects.list_objects(prefix)]
-        shutil.rmtree(self.root)
 
 
-EXAMPLES = int(os.environ.get("RETENTION_EXAMPLES", "40"))
+@pytest.fixture
+def no_power_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+SEEDS = range(int(os.environ.get("RETENTION_SEEDS", "60")))
 
 
 @pytest.mark.timeout(400)
-def test_what_is_promised_stays_and_what_is_not_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    # No power is lost here: processes die.
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-    run_state_machine_as_test(
-        Retention,
-        settings=settings(
-            max_examples=EXAMPLES, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
-    )
+@pytest.mark.usefixtures("no_power_is_lost")
+def test_what_is_promised_stays_and_what_is_not_goes(tmp_path: Path) -> None:
+    for seed in SEEDS:
+        try:
+            world = World(tmp_path / str(seed), seed)
+            for _ in range(60):
+                world.happen()
+            world.end()
+        except BaseException as error:
+            error.add_note(f"seed {seed}")
+            raise
+        shutil.rmtree(world.root)
