@@ -26,6 +26,7 @@ class CoordinatorConfig:
     # Where throw-away nodes of drills live.
     drill_directory: Path
     policy: Policy
+    garbage_grace_ms: int
     log_format: str
     log_level: str
 
@@ -76,6 +77,7 @@ KEYS = (
     Key("publish_timeout", _wait, "2m", "How long writing the manifest may take."),
     Key("recover_timeout", _wait, "20s", "How long to wait for a whole cluster before another replica is tried."),
     Key("attempts", whole(1, 10), 3, "How many replicas one job may try."),
+    Key("garbage_grace", milliseconds(3_600_000, 365 * DAY_MS), "24h", "How long what no snapshot needs is kept."),
     *LOG_KEYS,
 )
 
@@ -103,6 +105,7 @@ def coordinator_config(values: Mapping[str, object]) -> CoordinatorConfig:
         repository=parsed["repository"],
         drill_directory=parsed["drill_directory"] or default_scratch(parsed["listen"]),
         policy=policy,
+        garbage_grace_ms=parsed["garbage_grace"],
         log_format=parsed["log_format"],
         log_level=parsed["log_level"],
     )

@@ -24,6 +24,9 @@ from coordinator.policies import PolicyStore, Scheduler
 from coordinator.policies.service import SERVICE as POLICIES_SERVICE
 from coordinator.policies.service import PoliciesService
 from coordinator.restore import NewNodes
+from coordinator.retention.keeper import Keeper
+from coordinator.retention.service import SERVICE as RETENTION_SERVICE
+from coordinator.retention.service import RetentionService
 from coordinator.service import SERVICE, BackupsService, locate
 from coordinator.snapshots import Snapshots
 from coordinator.threads import RepositoryThreads
@@ -31,11 +34,11 @@ from quiesce.client import AsyncClient
 from quiesce.errors import QuiesceError
 from quiesce.rpc import Server, open_server
 from quiesce.snapshot import new_snapshot_id
-from quiesce.v1 import backup_pb2_grpc, drill_pb2_grpc, policy_pb2_grpc
+from quiesce.v1 import backup_pb2_grpc, drill_pb2_grpc, policy_pb2_grpc, retention_pb2_grpc
 
 log = structlog.get_logger()
 
-SERVICES = [SERVICE, POLICIES_SERVICE, DRILLS_SERVICE]
+SERVICES = [SERVICE, POLICIES_SERVICE, DRILLS_SERVICE, RETENTION_SERVICE]
 # Five seconds from SIGTERM to the end: jobs are left to the next coordinator first.
 STOP_JOBS_S = 4.0
 STOP_CALLS_S = 0.5
@@ -93,7 +96,8 @@ async def serve(config: CoordinatorConfig) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    snapshots = Snapshots(RepositoryThreads())
+    threads = RepositoryThreads()
+    snapshots = Snapshots(threads)
     async with AsyncClient(config.cluster, name="coordinator") as client:
         leadership = Leadership(
             client,
@@ -144,12 +148,30 @@ async def serve(config: CoordinatorConfig) -> None:
             ),
             server.grpc,
         )
+        keeper = Keeper(
+            policies=policies,
+            cluster_id=lambda: client.cluster_id,
+            threads=threads,
+            clock=lambda: now().unix_ms,
+            locate=lambda name: locate(name, config.repository),
+            default=config.repository,
+            grace_ms=config.garbage_grace_ms,
+        )
+        scheduler.on_success = keeper.wake
+        retention_pb2_grpc.add_RetentionServicer_to_server(
+            RetentionService(
+                keeper=keeper,
+                locate=lambda name: locate(name, config.repository),
+                clock=lambda: now().unix_ms,
+            ),
+            server.grpc,
+        )
         await server.set_serving("", True)
         for name in SERVICES:
             await server.set_serving(name, False)
         port = await server.start(SERVICES)
         log.info("listening", address=config.listen, port=port, cluster=", ".join(config.cluster))
-        works_of_leader = [jobs.lead, scheduler.run, drill_scheduler.run]
+        works_of_leader = [jobs.lead, scheduler.run, drill_scheduler.run, lambda: keeper.run(jobs.ready)]
         held = asyncio.create_task(leadership.run())
         works = asyncio.create_task(run_while_leading(leadership, works_of_leader, jobs.leave))
         health = asyncio.create_task(_show_ready(jobs, server))

@@ -117,7 +117,8 @@ class Performer:
                 # Who takes the job over must know that the snapshot may be there.
                 await self._recorded()
                 impact, attestations = await self._impact(effect), dict(effect.attestations)
-                await self._snapshots.publish(repository, draft, epoch, impact, attestations)
+                policy = self._job().request.policy
+                await self._snapshots.publish(repository, draft, epoch, impact, attestations, policy)
                 return happenings.Published(ticket)
             case effects.ReleaseLease():
                 await self._release(effect)

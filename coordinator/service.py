@@ -174,7 +174,8 @@ class BackupsService(backup_pb2_grpc.BackupsServicer):
             cluster_id=uuid.uuid4().hex,
             members=request.members,
         )
-        async with self._connect([member.address for member in request.members]) as nodes:
+        reading = self._snapshots.held(location, wanted.snapshot_id, f"cluster {wanted.cluster_id} is restored from it")
+        async with reading, self._connect([member.address for member in request.members]) as nodes:
             await check_awaiting(nodes, request.members)
             async with contextlib.aclosing(restore(nodes, wanted, idle_s=self._idle_s)) as progresses:  # type: ignore[type-var]
                 async for progress in progresses:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +27,7 @@ from quiesce.errors import (
 )
 from quiesce.repository import Repository, VerifyStep, open_repository, verify_snapshot
 from quiesce.repository.drills import DrillRecord, put_drill, verified_times
+from quiesce.repository.pins import held
 from quiesce.repository.summary import summarise, summarise_all
 from quiesce.snapshot import Manifest, decode_manifest
 from quiesce.snapshot.malformed import MalformedObject
@@ -50,13 +54,19 @@ class Snapshots:
         await self._threads.run(location, lambda: _probe(open_repository(repository_path(location), create=True)))
 
     async def publish(
-        self, location: str, draft: bytes, epoch: int, impact: Mapping[str, Any], attestations: Mapping[int, str]
+        self,
+        location: str,
+        draft: bytes,
+        epoch: int,
+        impact: Mapping[str, Any],
+        attestations: Mapping[int, str],
+        policy: str = "",
     ) -> None:
-        """Put the manifest into the repository, made from a worker's draft.
+        """Put the manifest into the repository, made from a worker's draft; `policy` is whose run it was.
 
         Raises:
             LeaseLost: the draft was made under another epoch.
-            SnapshotExists, RepositoryFull, RepositoryUnusable: it was not published.
+            SnapshotExists, SnapshotObjectGone, RepositoryFull, RepositoryUnusable: it was not published.
         """
 
         def publish() -> None:
@@ -65,7 +75,7 @@ class Snapshots:
                 raise LeaseLost(epoch=manifest.mark.epoch)
             said = {str(node): content_id for node, content_id in attestations.items()}
             open_repository(repository_path(location)).publish_manifest(
-                msgspec.structs.replace(manifest, impact=dict(impact), attestations=said or None)
+                msgspec.structs.replace(manifest, impact=dict(impact), attestations=said or None, policy=policy)
             )
 
         await self._threads.run(location, publish)
@@ -123,7 +133,38 @@ class Snapshots:
         Raises:
             DamagedObject: the first one that is not as it was written.
         """
-        await self._read(location, lambda repository: verify_snapshot(repository, snapshot_id, progress))
+
+        def verify(repository: Repository) -> None:
+            found = repository.find(snapshot_id).snapshot_id
+            with held(repository, found, "it is being checked", unprotected=_unprotected):
+                verify_snapshot(repository, found, progress)
+
+        await self._read(location, verify)
+
+    @contextlib.asynccontextmanager
+    async def held(self, location: str, snapshot_id: str, reason: str) -> AsyncIterator[None]:
+        """Keep a snapshot from being removed while the block runs.
+
+        Raises:
+            UnknownSnapshot, SnapshotBeingRemoved: it cannot be kept.
+        """
+        pin = contextlib.ExitStack()
+        entering = asyncio.ensure_future(
+            self._read(
+                location,
+                lambda repository: pin.enter_context(held(repository, snapshot_id, reason, unprotected=_unprotected)),
+            )
+        )
+        try:
+            await asyncio.shield(entering)
+        except asyncio.CancelledError:
+            # It will be there nevertheless, and must not stay.
+            entering.add_done_callback(lambda _: threading.Thread(target=pin.close, daemon=True).start())
+            raise
+        try:
+            yield
+        finally:
+            await self._threads.run(location, pin.close)
 
     async def _read(self, location: str, call: Callable[[Repository], Result]) -> Result:
         return await self._threads.run(location, lambda: call(open_repository(repository_path(location))))
@@ -146,6 +187,10 @@ def repository_path(location: str) -> Path:
     if not Path(location).is_absolute():
         raise InvalidRequest(detail=f"the repository {location} is not an absolute path, and nodes run elsewhere")
     return Path(location)
+
+
+def _unprotected(error: QuiesceError) -> None:
+    log.warning("a snapshot is read without a pin", error=error.message())
 
 
 def _probe(repository: Repository) -> None:

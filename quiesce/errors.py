@@ -640,6 +640,46 @@ class PolicyExists(QuiesceError):
     status = Status.ALREADY_EXISTS
 
 
+# --- retention
+
+
+class SnapshotPinned(QuiesceError):
+    """Snapshot `{snapshot_id}` in repository {repository} is kept: {reason}. Where nobody needs it any more,
+    `quiesce snapshots unpin {snapshot_id}` lets it go; a restore or a check lets go by itself when it ends.
+    """
+
+    exit_code = 92
+    status = Status.FAILED_PRECONDITION
+
+
+class LastSnapshot(QuiesceError):
+    """Without snapshot `{snapshot_id}` there would be {left} whole ones of policy {policy}, and {wanted} are to stay.
+    `quiesce snapshots delete {snapshot_id} --force` removes it all the same.
+    """
+
+    exit_code = 93
+    status = Status.FAILED_PRECONDITION
+
+
+class SnapshotObjectGone(QuiesceError):
+    """Snapshot `{snapshot_id}` was not published: {object}, which it needs, was removed from repository {repository}
+    while it was made. Run the backup again; what is missing is uploaded anew.
+    """
+
+    exit_code = 94
+    status = Status.ABORTED
+
+
+class SnapshotBeingRemoved(QuiesceError):
+    """Snapshot `{snapshot_id}` in repository {repository} is being removed, by {by}. Choose another one, or ask again
+    in a moment: a removal that was given up leaves it there.
+    """
+
+    exit_code = 95
+    status = Status.FAILED_PRECONDITION
+    retryable = True
+
+
 # --- attestation
 
 

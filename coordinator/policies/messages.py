@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from coordinator.policies.drilling import DrillSpec
 from coordinator.policies.model import BackupPolicy, Spec
+from coordinator.retention.messages import rules_message, rules_of
 from coordinator.schedule import Missed, Overlap
 from quiesce.v1 import policy_pb2
 
@@ -37,6 +38,7 @@ def spec_of(message: policy_pb2.PolicySpec) -> Spec:
         rate_limit=message.rate_limit,
         lease_ms=message.lease_ms,
         drill=_drill_of(message.drill.schedule) if message.HasField("drill") else None,
+        retention=rules_of(message.retention),
     )
 
 
@@ -96,6 +98,7 @@ def policy_message(policy: BackupPolicy, now_ms: int) -> policy_pb2.Policy:
             rate_limit=spec.rate_limit,
             lease_ms=spec.lease_ms,
             drill=policy_pb2.Drill(schedule=_schedule(spec.drill)) if spec.drill else None,
+            retention=rules_message(spec.retention),
         ),
         paused=policy.table.paused,
         running=policy.table.running,

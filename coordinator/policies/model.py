@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from coordinator.policies.drilling import DrillSpec, PolicyDrills, drill_plan
+from coordinator.retention.rules import Rules
 from coordinator.schedule import (
     Alarm,
     CancelRunning,
@@ -52,6 +53,8 @@ class Spec:
     rate_limit: int = 0
     lease_ms: int = 0
     drill: DrillSpec | None = None
+    # In UTC, whatever `zone` is: see `rules`.
+    retention: Rules = field(default_factory=Rules)
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -67,6 +70,11 @@ class Spec:
             raise InvalidRequest(detail=f"a jitter of {self.jitter_ms} ms is longer than a day")
         # Says what is wrong with the expression, the zone or the interval.
         self.plan()
+
+    @property
+    def rules(self) -> Rules:
+        """What it promises to keep, by the clock of its zone."""
+        return replace(self.retention, zone=self.zone)
 
     def plan(self) -> Plan:
         """Return when its runs are due."""
@@ -102,6 +110,8 @@ class BackupPolicy:
     last_snapshot_id: str = ""
     # None: no drill was ever due.
     drills: PolicyDrills | None = None
+    # When its retention was carried out last.
+    retained_ms: int = 0
 
     @property
     def alarm(self) -> bool:
@@ -132,6 +142,13 @@ class BackupPolicy:
                     text = f"ALARM: {failures} drills in a row have failed"
             policy = policy.noted(now_ms, text)
         return policy
+
+    def retention_due(self, now_ms: int) -> bool:
+        """Whether its retention is to be carried out: after each success, and once a day."""
+        if self.spec.retention.keeps_all:
+            return False
+        # Also where the clock has been set back.
+        return self.retained_ms < self.last_success_ms or not 0 <= now_ms - self.retained_ms < DAY_MS
 
     def next_ms(self, now_ms: int) -> int:
         """Return when the next run is due, 0 where none is."""

@@ -43,6 +43,8 @@ class Scheduler:
         self._awake = asyncio.Event()
         self._cancelling: set[asyncio.Task[None]] = set()
         jobs.on_ended = self.wake
+        # Called when a run has succeeded, and its policy says so.
+        self.on_success: Callable[[], None] = lambda: None
 
     def wake(self) -> None:
         """Look again at once: a job has ended, or a policy was changed."""
@@ -143,7 +145,10 @@ class Scheduler:
             entry.value = done.noted(self._clock(), f"snapshot {job.snapshot_id} is there")
         elif not failed:
             entry.value = entry.value.noted(self._clock(), f"the run was {job.state}")
-        return await self._decide(entry, table, decisions, error=error.message() if failed and error else "")
+        wait_s = await self._decide(entry, table, decisions, error=error.message() if failed and error else "")
+        if succeeded:
+            self.on_success()
+        return wait_s
 
     async def _start(self, entry: Entry[BackupPolicy]) -> float:
         spec = entry.value.spec

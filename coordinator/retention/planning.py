@@ -18,6 +18,8 @@ class Kept:
     snapshot_id: str
     at_ms: int
     verified_ms: int = 0
+    # Whether all its objects are there; what is not whole keeps no promise.
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,12 @@ def plan(snapshots: Sequence[Kept], rules: Rules, pins: Mapping[str, str], now_m
     if rules.keeps_all:
         for one in newest_first:
             reasons[one.snapshot_id].append("the policy has no rule that lets snapshots go")
-    _by_rules(newest_first, rules, now_ms, reasons)
-    _never_less(newest_first, rules, reasons)
+    for one in newest_first:
+        if not one.whole:
+            reasons[one.snapshot_id].append("it is not whole and counts for no rule: delete it by hand, once looked at")
+    usable = [one for one in newest_first if one.whole]
+    _by_rules(usable, rules, now_ms, reasons)
+    _never_less(usable, rules, reasons)
     return [
         Decision(one.snapshot_id, one.at_ms, bool(why), tuple(why) or ("no rule of the policy keeps it",))
         for one, why in ((one, reasons[one.snapshot_id]) for one in newest_first)

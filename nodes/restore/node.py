@@ -8,16 +8,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from nodes.consensus import INDEX_STEP, initialise_log
 from nodes.data_directory import DataDirectory
 from nodes.identity import Identity, write_identity
 from nodes.restore.load import SnapshotLoad
 from nodes.restore.proof import content_id_of
 from nodes.store import CheckpointReader, Store, StoreLoader
-from quiesce.errors import DamagedStore, disk_failed
+from quiesce.errors import DamagedStore, QuiesceError, disk_failed
 from quiesce.repository import Repository, open_repository
+from quiesce.repository.pins import held
 from quiesce.snapshot import Manifest
 from quiesce.v1.node_pb2 import RestoreProgress
+
+_log = structlog.get_logger("restore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,8 @@ def restore_into(
         data_directory.mkdir(parents=True, exist_ok=True)
         data.begin()
         try:
-            report = load_store(data, opened, manifest, node_id, progress)
+            with held(opened, manifest.snapshot_id, f"node {node_id} loads it", unprotected=_unprotected):
+                report = load_store(data, opened, manifest, node_id, progress)
             become_member(data, manifest, node_id, cluster_id, members)
         except BaseException:
             # As it was: nothing in it, and not marked as begun.
@@ -71,6 +77,10 @@ def restore_into(
     except OSError as error:
         raise disk_failed("restore", data_directory, error) from error
     return report
+
+
+def _unprotected(error: QuiesceError) -> None:
+    _log.warning("the snapshot is read without a pin", error=error.message())
 
 
 def load_store(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
@@ -18,12 +19,13 @@ from nodes.store import CheckpointReader
 from nodes.worker.attest import attest
 from nodes.worker.base import find_base, find_known
 from nodes.worker.lifetime import Stopped, lower_priority, stop_with_parent
-from nodes.worker.progress import ProgressLines
+from nodes.worker.progress import Counts, ProgressLines
 from nodes.worker.sample import Sample
 from nodes.worker.snapshot import SnapshotMaker, SnapshotRequest
 from nodes.worker.walk import Walk, chosen
 from quiesce.errors import QuiesceError
 from quiesce.repository import DirectoryStore, open_repository
+from quiesce.repository.writing import Writing
 from quiesce.snapshot import ManifestMark, encode_manifest
 
 # Read in a second, and the whole of a small store.
@@ -71,26 +73,39 @@ def _attest(asked: argparse.Namespace, lines: ProgressLines) -> None:
 
 
 def _run(asked: argparse.Namespace, lines: ProgressLines) -> None:
-    started_ms = time.time_ns() // 1_000_000
+    started_ms = _clock_ms()
     mark = ManifestMark(asked.mark_term, asked.mark_index, asked.mark_time_ms, asked.epoch)
     repository = open_repository(asked.repository)
+    # Before it looks what is there: nothing that it finds is removed from then on.
+    writing = Writing(repository, asked.snapshot_id, _clock_ms)
     try:
         repository.objects.clean(time.time())
         source = CheckpointReader(asked.checkpoint)
-        wanted = chosen(source.databases(), tuple(asked.database))
-        known = find_known(repository, asked.cluster_id, mark, [d.name for d in wanted], lines.warning)
+        wanted = [database.name for database in chosen(source.databases(), tuple(asked.database))]
+        known = find_known(repository, asked.cluster_id, mark, wanted, lines.warning, writing.avoid)
+
+        def progress(counts: Counts) -> None:
+            writing.keep()
+            lines.progress(counts)
+
         sample = Sample(known.base, mark, asked.sample)
-        maker = SnapshotMaker(source, repository, known, RateLimit(asked.rate_limit), lines.progress, sample)
+        maker = SnapshotMaker(source, repository, known, RateLimit(asked.rate_limit), progress, sample)
         request = SnapshotRequest(
             asked.snapshot_id, asked.cluster_id, asked.node_id, mark, tuple(asked.database), _software()
         )
         draft = maker.run(request, started_ms=started_ms)
-        draft = msgspec.structs.replace(draft, ended_ms=time.time_ns() // 1_000_000)
+        draft = msgspec.structs.replace(draft, ended_ms=_clock_ms())
         lines.done(maker.counts, encode_manifest(draft))
-    except Stopped:
-        if isinstance(repository.objects, DirectoryStore):
+    except (Stopped, QuiesceError) as why:
+        if isinstance(why, Stopped) and isinstance(repository.objects, DirectoryStore):
             repository.objects.abandon()
+        with contextlib.suppress(QuiesceError):
+            writing.give_up()
         raise
+
+
+def _clock_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _software() -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from nodes.worker.stray import StrayPacks
 from nodes.worker.table_builder import Place
 from quiesce.errors import DamagedObject
-from quiesce.repository import Repository
+from quiesce.repository import Repository, layout
 from quiesce.repository.verify import check_table
 from quiesce.snapshot import Manifest, ManifestMark, PageTable, Row
 
@@ -56,10 +56,14 @@ class Base:
 
 
 class Known:
-    """All that is in the repository and may be pointed to: the base if there is one, and packs without a manifest."""
+    """All that is in the repository and may be pointed to: the base if there is one, and packs without a manifest.
 
-    def __init__(self, base: Base | None, stray: StrayPacks) -> None:
+    `avoid` names what is not to be used, nor to be stored again under its name.
+    """
+
+    def __init__(self, base: Base | None, stray: StrayPacks, avoid: Collection[str]) -> None:
         self.base = base
+        self.avoid = avoid
         self._stray = stray
 
     def find(self, digest: bytes) -> Place | None:
@@ -73,14 +77,18 @@ def find_known(
     mark: ManifestMark,
     wanted: Collection[str],
     warn: Callable[[str], None],
+    avoid: Collection[str] = frozenset(),
 ) -> Known:
-    """Return what a snapshot of the databases `wanted` at `mark` may reuse: see `find_base`, and packs without one."""
+    """Return what a snapshot of the databases `wanted` at `mark` may reuse: see `find_base`, and packs without one.
+
+    Nothing of what `avoid` names.
+    """
     manifests = repository.list_snapshots(lambda damage: warn(damage.message()))
-    sizes = repository.pack_sizes()
+    sizes = {pack: size for pack, size in repository.pack_sizes().items() if layout.pack(pack) not in avoid}
     base = _best(repository, manifests, sizes, (cluster_id, mark, wanted), warn)
     named = {pack.digest for manifest in manifests for pack in manifest.packs}
     strays = {pack: size for pack, size in sizes.items() if pack not in named}
-    return Known(base, StrayPacks(repository, strays, warn))
+    return Known(base, StrayPacks(repository, strays, warn), avoid)
 
 
 def find_base(
@@ -135,5 +143,8 @@ def _usable(manifest: Manifest, sizes: Mapping[str, int], warn: Callable[[str], 
         if sizes.get(pack.digest) == pack.size:
             usable.add(bytes.fromhex(pack.digest))
         else:
-            warn(f"pack {pack.digest} of snapshot {manifest.snapshot_id} is missing or cut short; its pages are redone")
+            warn(
+                f"pack {pack.digest} of snapshot {manifest.snapshot_id} is missing, cut short or going away; "
+                "its pages are redone"
+            )
     return usable

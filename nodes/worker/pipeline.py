@@ -13,7 +13,8 @@ from typing import NamedTuple
 from nodes.worker.base import Known
 from nodes.worker.table_builder import Place, TableBuilder
 from nodes.worker.uploader import PackUploader
-from quiesce.snapshot import PageTable, Row, compress, digest
+from quiesce.repository.writing import StoredPack
+from quiesce.snapshot import PackBuilder, PageTable, Row, compress, digest
 from quiesce.v1.database_pb2 import Database
 
 # Segments of 4 MiB, or of one record, that may wait to be compressed or packed.
@@ -33,11 +34,10 @@ class _Waiting(NamedTuple):
 class SegmentPipeline:
     """Takes segments in the order of the table; memory is bounded whatever their number.
 
-    `put` stores a pack of given digest and returns False where the repository had it. Any method may raise what it
-    raises.
+    `put` stores a pack, and says under which digest. Any method may raise what it raises.
     """
 
-    def __init__(self, known: Known, put: Callable[[bytes, bytes], bool]) -> None:
+    def __init__(self, known: Known, put: Callable[[PackBuilder], StoredPack]) -> None:
         self._known = known
         self._uploader = PackUploader(put)
         self._compressor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compress")

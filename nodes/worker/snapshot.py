@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from nodes.rate_limit import RateLimit
 from nodes.worker.base import Known
@@ -14,6 +15,7 @@ from nodes.worker.source import SnapshotSource
 from nodes.worker.table_builder import database_summaries
 from nodes.worker.walk import Walk
 from quiesce.repository import Repository, layout
+from quiesce.repository.writing import put_pack
 from quiesce.snapshot import Manifest, ManifestMark, PackSummary, PageTable, TableSummary, Totals, content_id
 
 
@@ -60,14 +62,14 @@ class SnapshotMaker:
             DamagedObject: a pack that is needed was cut short, or vanished.
         """
         databases = self._walk.begin(request.mark, request.databases)
-        pipeline = SegmentPipeline(self._known, self._repository.put_pack)
+        pipeline = SegmentPipeline(self._known, partial(put_pack, self._repository, avoid=self._known.avoid))
         try:
             self._walk.go(databases, pipeline)
             table = pipeline.finish(databases)
         finally:
             pipeline.close()
         self.counts.bytes_uploaded = pipeline.bytes_uploaded
-        table_digest, table_size = self._repository.put_table(table)
+        table_digest, table_size = self._repository.put_table(table, self._known.avoid)
         return self._draft(request, table, TableSummary(table_digest, table_size, len(table.rows)), started_ms)
 
     def _draft(self, request: SnapshotRequest, table: PageTable, summary: TableSummary, started_ms: int) -> Manifest:

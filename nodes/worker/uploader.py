@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from quiesce.repository.writing import StoredPack
 from quiesce.snapshot import PackBuilder
 
 
 class PackUploader:
     """Three packs in memory at most: one being filled, one waiting, one on its way.
 
-    `put` stores a pack of given digest and returns False where the repository had it.
+    `put` stores a pack, and says under which digest.
     """
 
-    def __init__(self, put: Callable[[bytes, bytes], bool]) -> None:
+    def __init__(self, put: Callable[[PackBuilder], StoredPack]) -> None:
         self._put = put
         self._builder = PackBuilder()
         self._digests: list[Future[bytes]] = []
@@ -51,7 +52,6 @@ class PackUploader:
         self._builder = PackBuilder()
 
     def _store(self, builder: PackBuilder) -> bytes:
-        data, digest = builder.finish()
-        if self._put(data, digest):
-            self.bytes_uploaded += len(data)
-        return digest
+        stored = self._put(builder)
+        self.bytes_uploaded += stored.uploaded
+        return stored.digest

@@ -20,7 +20,7 @@ _COMMANDS = {
     "nodes": ("nodes", "Show nodes; add and remove them; take them out of rotation."),
     "databases": ("databases", "List, create, show and drop databases."),
     "backup": ("backup", "Take a snapshot of one replica while the others serve."),
-    "snapshots": ("snapshots", "List, show and verify snapshots."),
+    "snapshots": ("snapshots", "List, show, verify, keep and remove snapshots."),
     "jobs": ("jobs", "List, watch and cancel backups."),
     "policies": ("policies", "Backups on a schedule."),
     "drills": ("drills", "Restore snapshots into a throw-away node, and check them."),

@@ -3,10 +3,18 @@
 from quiesce.client.admin import Admin
 from quiesce.client.answers import Found, Lookup, Matches
 from quiesce.client.backups import Backups
-from quiesce.client.blocking import BlockingAdmin, BlockingBackups, BlockingDrills, BlockingPolicies, Client
+from quiesce.client.blocking import (
+    BlockingAdmin,
+    BlockingBackups,
+    BlockingDrills,
+    BlockingPolicies,
+    BlockingRetention,
+    Client,
+)
 from quiesce.client.client import AsyncClient
 from quiesce.client.drills import Drills
 from quiesce.client.policies import Policies
+from quiesce.client.retention import Retention
 
 __all__ = [
     "Admin",
@@ -16,10 +24,12 @@ __all__ = [
     "BlockingBackups",
     "BlockingDrills",
     "BlockingPolicies",
+    "BlockingRetention",
     "Client",
     "Drills",
     "Found",
     "Lookup",
     "Matches",
     "Policies",
+    "Retention",
 ]

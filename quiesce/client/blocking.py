@@ -14,6 +14,7 @@ from quiesce.client.calls import ATTEMPT_TIMEOUT_S
 from quiesce.client.client import AsyncClient
 from quiesce.client.drills import Drills
 from quiesce.client.policies import Policies
+from quiesce.client.retention import Retention
 
 
 class _Closes(Protocol):
@@ -246,6 +247,22 @@ class BlockingDrills(Owner[Drills]):
 
     run = iterates(Drills.run)
     list = waits(Drills.list)
+
+
+class BlockingRetention(Owner[Retention]):
+    """The blocking client of a coordinator for what is kept. See Retention."""
+
+    def __init__(self, addresses: str, *, timeout_s: float = 60.0) -> None:
+        """Make a client; see Retention."""
+        super().__init__(lambda: Retention(addresses, timeout_s=timeout_s))
+
+    plan = waits(Retention.plan)
+    apply = waits(Retention.apply)
+    why = waits(Retention.why)
+    delete = waits(Retention.delete)
+    pin = waits(Retention.pin)
+    unpin = waits(Retention.unpin)
+    collect = waits(Retention.collect)
 
 
 async def _made(make: Callable[[], Result]) -> Result:

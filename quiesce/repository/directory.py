@@ -92,8 +92,25 @@ class DirectoryStore:
                 continue
             if entry.is_dir():
                 yield from self._below(Path(entry.path), f"{name}/{entry.name}")
-            else:
+                continue
+            # Otherwise it was removed meanwhile.
+            with contextlib.suppress(FileNotFoundError):
                 yield ObjectInfo(f"{name}/{entry.name}", entry.stat().st_size)
+
+    def delete(self, name: str) -> bool:
+        """See ObjectStore."""
+        path, found = self.root / name, True
+        try:
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                found = False
+            # Also where it was gone: whoever removed it may have died before this.
+            with contextlib.suppress(FileNotFoundError):
+                _fsync_directory(path.parent)
+        except OSError as error:
+            raise self._unusable(error, f"removing {name}") from error
+        return found
 
     def clean(self, now_s: float) -> list[str]:
         """See ObjectStore; files are left that were written to within a day of `now_s`."""

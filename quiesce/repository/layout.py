@@ -5,10 +5,19 @@ from __future__ import annotations
 FORMAT = "format.json"
 SNAPSHOTS = "snapshots"
 PACKS = "packs"
+TABLES = "tables"
 # Named for what they tell: a snapshot is verified or not.
 DRILLS = "verified"
+# What those who work on the repository tell each other.
+PINS = "pins"
+WRITERS = "writers"
+CLAIMS = "claims"
+REMOVALS = "removals"
+GARBAGE = "garbage"
+SWEEPS = "sweeps"
 _MANIFEST = ".manifest"
 _PACK = ".pack"
+_TABLE = ".table"
 _DRILL = ".drill"
 
 
@@ -19,7 +28,7 @@ def pack(digest: str) -> str:
 
 def table(digest: str) -> str:
     """Return the name of a page table."""
-    return f"tables/{digest[:2]}/{digest}.table"
+    return f"{TABLES}/{digest[:2]}/{digest}{_TABLE}"
 
 
 def manifest(snapshot_id: str) -> str:
@@ -50,3 +59,9 @@ def drilled_snapshot(name: str) -> str | None:
     """Return the snapshot id in the name of a drill's record, None for any other name."""
     parts = name.split("/")
     return parts[1] if len(parts) == 3 and parts[0] == DRILLS and name.endswith(_DRILL) else None
+
+
+def is_content(name: str) -> bool:
+    """Return whether it is the name of a pack or of a page table."""
+    digest = name.rpartition("/")[2].partition(".")[0]
+    return name in (pack(digest), table(digest))

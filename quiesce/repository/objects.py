@@ -39,5 +39,8 @@ class ObjectStore(Protocol):
     def list_objects(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield the objects below `prefix/`, in no order."""
 
+    def delete(self, name: str) -> bool:
+        """Remove an object durably; return False where there is none, which then is durable too."""
+
     def clean(self, now_s: float) -> list[str]:
         """Remove what writers that died have left, and return what that was; `now_s` is Unix time in seconds."""

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
-from quiesce.errors import DamagedObject, LeaseLost, RepositoryUnusable, SnapshotExists, UnknownSnapshot
+from quiesce.errors import DamagedObject, RepositoryUnusable, UnknownSnapshot
 from quiesce.repository import layout
 from quiesce.repository.directory import DirectoryStore
 from quiesce.repository.objects import ObjectStore
+from quiesce.repository.publishing import publish
 from quiesce.snapshot.identifier import LATEST, is_snapshot_id
 from quiesce.snapshot.malformed import MalformedObject
-from quiesce.snapshot.manifest import (
-    Manifest,
-    decode_manifest,
-    encode_manifest,
-    encode_withdrawal,
-    is_withdrawal,
-)
+from quiesce.snapshot.manifest import Manifest, decode_manifest, encode_withdrawal, is_withdrawal
 from quiesce.snapshot.pack import PackEntry, digest, pack_index
 from quiesce.snapshot.sealed import seal, unseal
 from quiesce.snapshot.table import PageTable, decode_table, encode_table
 
 FORMAT_VERSION = 1
+# What makes an object another one that says the same.
+NONCE_BYTES = 16
 _FORMAT_NAME = "quiesce-repository"
 # What a new file system holds by itself.
 _FOREIGN_BUT_HARMLESS = frozenset(("lost+found",))
@@ -117,15 +116,11 @@ class Repository:
         Raises:
             SnapshotExists: there is another snapshot of that id.
             LeaseLost: it was withdrawn, by who took over from the one that publishes.
+            SnapshotObjectGone: something that it names is not there, or about to be removed.
             RepositoryFull: there is no room.
             RepositoryUnusable: it could not be written.
         """
-        name, data = layout.manifest(manifest.snapshot_id), encode_manifest(manifest)
-        if self.objects.put_new(name, data) or (found := self.objects.get(name)) == data:
-            return
-        if is_withdrawal(found):
-            raise LeaseLost(epoch=manifest.mark.epoch)
-        raise SnapshotExists(snapshot_id=manifest.snapshot_id, repository=self.location)
+        publish(self, manifest, time.time_ns() // 1_000_000)
 
     def withdraw(self, snapshot_id: str, why: str) -> bool:
         """See to it that a snapshot is never published any more, whoever tries; return False where it is already.
@@ -150,8 +145,8 @@ class Repository:
         except MalformedObject as error:
             raise self.damaged(name, error) from error
 
-    def put_table(self, table: PageTable) -> tuple[str, int]:
-        """Store a page table; return its digest and its length in bytes.
+    def put_table(self, table: PageTable, avoid: Collection[str] = ()) -> tuple[str, int]:
+        """Store a page table, under another name where its own is to be avoided; return its digest and length.
 
         Raises:
             RepositoryFull: there is no room.
@@ -159,7 +154,8 @@ class Repository:
             DamagedObject: an object of that name is there, but its bytes are others.
         """
         data = encode_table(table)
-        name_digest = digest(data).hex()
+        while layout.table(name_digest := digest(data).hex()) in avoid:
+            data = encode_table(table, secrets.token_bytes(NONCE_BYTES))
         self.put_digested(layout.table(name_digest), data)
         return name_digest, len(data)
 

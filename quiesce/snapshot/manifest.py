@@ -88,6 +88,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     # Digests of the state at the mark, by node id.
     attestations: dict[str, str] | None = None
     software: str = ""
+    # Whose run it was, in the cluster `cluster_id`; empty: somebody asked for it.
+    policy: str = ""
     format: int = FORMAT_VERSION
 
 

@@ -86,6 +86,10 @@ class PackBuilder:
         self.size += len(frame)
         return offset
 
+    def vary(self, nonce: bytes) -> None:
+        """Make it another object than the same segments would be, by one more that no page table names."""
+        self.add(digest(nonce), compress(nonce), len(nonce))
+
     def finish(self) -> tuple[bytes, bytes]:
         """Return the bytes of the pack and their digest, which is its name."""
         entries = b"".join(_ENTRY.pack(*entry) for entry in self._entries)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from itertools import pairwise
 
 import lz4.frame
@@ -12,6 +13,8 @@ from quiesce.snapshot.malformed import MalformedObject
 # In place of a cluster: the page of the database itself. Sorts before its records.
 DATABASE_PAGE = -1
 _MAGIC = b"QPT\x01"
+_SKIPPED = struct.Struct("<II")
+_SKIPPED_MAGIC = 0x184D2A50
 
 
 class TableDatabase(msgspec.Struct, frozen=True, array_like=True):
@@ -68,8 +71,10 @@ def _check(table: PageTable) -> None:
             raise MalformedObject(f"the row of {row.place} is of an empty segment")
 
 
-def encode_table(table: PageTable) -> bytes:
+def encode_table(table: PageTable, nonce: bytes = b"") -> bytes:
     """Return the object of a page table: magic, then one LZ4 frame of MessagePack.
+
+    A `nonce` makes it another object that says the same: it follows in a frame that LZ4 skips.
 
     Raises:
         MalformedObject: rows are out of order or point nowhere.
@@ -77,7 +82,8 @@ def encode_table(table: PageTable) -> bytes:
     _check(table)
     packed = msgspec.msgpack.encode(table)
     frame: bytes = lz4.frame.compress(packed, content_checksum=True, store_size=True)
-    return _MAGIC + frame
+    skipped = _SKIPPED.pack(_SKIPPED_MAGIC, len(nonce)) + nonce if nonce else b""
+    return _MAGIC + frame + skipped
 
 
 def decode_table(data: bytes) -> PageTable:

@@ -118,6 +118,7 @@ class PolicySpec(_message.Message):
     REPOSITORY_FIELD_NUMBER: _builtins.int
     RATE_LIMIT_FIELD_NUMBER: _builtins.int
     LEASE_MS_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
     DRILL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     repository: _builtins.str
@@ -129,6 +130,10 @@ class PolicySpec(_message.Message):
     @_builtins.property
     def databases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Empty: all."""
+
+    @_builtins.property
+    def retention(self) -> Global___RetentionRules:
+        """Unset: all snapshots stay."""
 
     @_builtins.property
     def drill(self) -> Global___Drill:
@@ -143,11 +148,12 @@ class PolicySpec(_message.Message):
         repository: _builtins.str = ...,
         rate_limit: _builtins.int = ...,
         lease_ms: _builtins.int = ...,
+        retention: Global___RetentionRules | None = ...,
         drill: Global___Drill | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["drill", b"drill", "schedule", b"schedule"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drill", b"drill", "retention", b"retention", "schedule", b"schedule"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["databases", b"databases", "drill", b"drill", "lease_ms", b"lease_ms", "name", b"name", "rate_limit", b"rate_limit", "repository", b"repository", "schedule", b"schedule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["databases", b"databases", "drill", b"drill", "lease_ms", b"lease_ms", "name", b"name", "rate_limit", b"rate_limit", "repository", b"repository", "retention", b"retention", "schedule", b"schedule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -174,6 +180,51 @@ class Drill(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Drill: _TypeAlias = Drill  # noqa: Y015
+
+@_typing.final
+class RetentionRules(_message.Message):
+    """What a policy promises to keep; what no rule keeps goes. With all at 0 nothing ever does."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEEP_LAST_FIELD_NUMBER: _builtins.int
+    HOURLY_FIELD_NUMBER: _builtins.int
+    DAILY_FIELD_NUMBER: _builtins.int
+    WEEKLY_FIELD_NUMBER: _builtins.int
+    MONTHLY_FIELD_NUMBER: _builtins.int
+    YEARLY_FIELD_NUMBER: _builtins.int
+    WITHIN_MS_FIELD_NUMBER: _builtins.int
+    MINIMUM_FIELD_NUMBER: _builtins.int
+    keep_last: _builtins.int
+    hourly: _builtins.int
+    """The last snapshot of so many hours, days... that have one, by the clock of the schedule's zone."""
+    daily: _builtins.int
+    weekly: _builtins.int
+    monthly: _builtins.int
+    yearly: _builtins.int
+    within_ms: _builtins.int
+    """Everything that is younger."""
+    minimum: _builtins.int
+    """So many stay whatever the others say; 0: 1."""
+    def __init__(
+        self,
+        *,
+        keep_last: _builtins.int = ...,
+        hourly: _builtins.int = ...,
+        daily: _builtins.int = ...,
+        weekly: _builtins.int = ...,
+        monthly: _builtins.int = ...,
+        yearly: _builtins.int = ...,
+        within_ms: _builtins.int = ...,
+        minimum: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["daily", b"daily", "hourly", b"hourly", "keep_last", b"keep_last", "minimum", b"minimum", "monthly", b"monthly", "weekly", b"weekly", "within_ms", b"within_ms", "yearly", b"yearly"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetentionRules: _TypeAlias = RetentionRules  # noqa: Y015
 
 @_typing.final
 class Policy(_message.Message):

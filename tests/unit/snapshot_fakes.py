@@ -11,6 +11,8 @@ from nodes.worker.base import find_known
 from nodes.worker.progress import Counts
 from nodes.worker.snapshot import SnapshotMaker, SnapshotRequest
 from quiesce.repository import Repository, open_repository
+from quiesce.repository.pins import clock_ms
+from quiesce.repository.writing import Writing
 from quiesce.snapshot import PAGE_POSITIONS, Manifest, ManifestMark
 from quiesce.v1.database_pb2 import DATABASE_STATE_ONLINE, Cluster, Database
 
@@ -102,7 +104,8 @@ def take(
     opened = repository if isinstance(repository, Repository) else open_repository(repository, create=True)
     mark = ManifestMark(store.term, store.index, 1_700_000_000_000, 5)
     names = databases or tuple(database.name for database in store.databases())
-    known = find_known(opened, cluster_id, mark, names, ([] if warnings is None else warnings).append)
+    writing = Writing(opened, snapshot_id, clock_ms)
+    known = find_known(opened, cluster_id, mark, names, ([] if warnings is None else warnings).append, writing.avoid)
     maker = SnapshotMaker(store, opened, known, RateLimit(0), lambda counts: None)
     request = SnapshotRequest(snapshot_id, cluster_id, node_id, mark, databases, "test")
     manifest = maker.run(request, started_ms=1_700_000_000_000 + store.index)

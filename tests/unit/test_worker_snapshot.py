@@ -283,9 +283,10 @@ def test_a_crash_between_two_puts_leaves_no_snapshot_and_the_next_run_goes_on(
     real, done = repository.objects.put_new, []
 
     def put_new(name: str, data: bytes) -> bool:
-        if len(done) == crash_at:
-            raise Crashed
-        done.append(name)
+        if name.startswith(("packs", "tables", "snapshots")):
+            if len(done) == crash_at:
+                raise Crashed
+            done.append(name)
         return real(name, data)
 
     with monkeypatch.context() as patch:

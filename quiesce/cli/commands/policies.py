@@ -9,6 +9,7 @@ import click
 
 from quiesce.cli.options import DURATION, SIZE, TIMEOUT_S, coordinator_option
 from quiesce.cli.output import Output, pass_output
+from quiesce.cli.retention import keep_options, rules, rules_facts, rules_text
 from quiesce.cli.units import milliseconds_text, seconds_text, time_text
 from quiesce.client import BlockingPolicies
 from quiesce.v1 import policy_pb2
@@ -59,10 +60,12 @@ def command(ctx: click.Context, coordinator: str) -> None:
 @click.option("--lease", type=DURATION, help="How long the replica may stay out should everything die, like 60s.")
 @click.option("--drill-cron", metavar="EXPRESSION", help="When its newest snapshot is restored and checked.")
 @click.option("--drill-every", type=DURATION, help="Or how often, like 7d.")
+@keep_options
 @coordinator_option
 @pass_output
 def create(
     output: Output,
+    /,
     name: str,
     cron: str | None,
     every: int | None,
@@ -79,6 +82,7 @@ def create(
     drill_cron: str | None,
     drill_every: int | None,
     coordinator: str,
+    **keep: int | None,
 ) -> None:
     """Back up on a schedule: --cron, or --every."""
     if (cron is None) is (every is None):
@@ -104,6 +108,7 @@ def create(
         rate_limit=rate_limit or 0,
         lease_ms=lease or 0,
         drill=_drill(drill_cron, drill_every, zone),
+        retention=rules(keep),
     )
     with BlockingPolicies(coordinator, timeout_s=TIMEOUT_S) as policies:
         policy = policies.create(spec)
@@ -158,6 +163,7 @@ def show(output: Output, name: str, coordinator: str) -> None:
         f"{name}: {timing_text(spec.schedule)}, {state_text(policy)}",
         f"Databases: {', '.join(spec.databases) or 'all'}",
         f"Repository: {spec.repository or 'the one of the coordinator'}",
+        f"Keeps: {rules_text(spec.retention)}",
         f"Next run: {time_text(policy.next_ms)}",
         f"Last success: {time_text(policy.last_success_ms)}",
         f"Last verified: {verified_text(policy)}",
@@ -281,6 +287,7 @@ def policy_facts(policy: Policy) -> dict[str, Any]:
         "repository": spec.repository,
         "rate_limit": spec.rate_limit,
         "lease_ms": spec.lease_ms,
+        "keep": rules_facts(spec.retention),
         "paused": policy.paused,
         "running": policy.running,
         "job_id": policy.job_id,

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
 import click
 import msgspec
 
-from quiesce.cli.options import TIMEOUT_S, coordinator_option
+from quiesce.cli.commands import keeping
+from quiesce.cli.commands.keeping import source_options
+from quiesce.cli.options import TIMEOUT_S
 from quiesce.cli.output import Output, Progress, pass_output
 from quiesce.cli.snapshot_text import COLUMNS, attestation_line, details, row, summary_facts
 from quiesce.client import BlockingBackups
 from quiesce.errors import DamagedObject
 from quiesce.repository import Repository, VerifyStep, open_repository, verify_snapshot
 from quiesce.repository.drills import verified_times
+from quiesce.repository.pins import held
 from quiesce.repository.summary import summarise, summarise_all
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-
-
-def _source_options(function: Decorated) -> Decorated:
-    function = click.option(
-        "--repository",
-        metavar="DIR",
-        help="Read this repository itself; no cluster and no coordinator is needed.",
-    )(function)
-    return coordinator_option(function)
 
 
 @click.group(name="snapshots", invoke_without_command=True)
-@_source_options
+@source_options
 @click.pass_context
 def command(ctx: click.Context, repository: str | None, coordinator: str) -> None:
-    """List, show and verify snapshots. Without a subcommand: list."""
+    """List, show, verify, keep and remove snapshots. Without a subcommand: list."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_snapshots, repository=repository, coordinator=coordinator)
     elif repository is not None:
@@ -41,7 +30,7 @@ def command(ctx: click.Context, repository: str | None, coordinator: str) -> Non
 
 
 @command.command(name="list")
-@_source_options
+@source_options
 @pass_output
 def list_snapshots(output: Output, repository: str | None, coordinator: str) -> None:
     """List the snapshots, the oldest first."""
@@ -61,7 +50,7 @@ def list_snapshots(output: Output, repository: str | None, coordinator: str) -> 
 
 @command.command()
 @click.argument("snapshot_id")
-@_source_options
+@source_options
 @pass_output
 def show(output: Output, snapshot_id: str, repository: str | None, coordinator: str) -> None:
     """Show one snapshot; `latest` is the newest."""
@@ -80,7 +69,7 @@ def show(output: Output, snapshot_id: str, repository: str | None, coordinator: 
 
 @command.command()
 @click.argument("snapshot_id")
-@_source_options
+@source_options
 @pass_output
 def verify(output: Output, snapshot_id: str, repository: str | None, coordinator: str) -> None:
     """Read every object of a snapshot and check it; `latest` is the newest."""
@@ -93,11 +82,18 @@ def verify(output: Output, snapshot_id: str, repository: str | None, coordinator
     output.result(facts, f"Snapshot {snapshot_id} is whole: {pages:,} pages checked, {read:,} bytes read.")
 
 
+for _further in keeping.COMMANDS:
+    command.add_command(_further)
+
+
 def _verify_here(repository: Repository, snapshot_id: str, bar: Progress) -> tuple[int, int]:
     def advance(step: VerifyStep) -> None:
         bar.update(step.pages_done, step.pages_total)
 
-    report = verify_snapshot(repository, repository.find(snapshot_id).snapshot_id, advance)
+    found = repository.find(snapshot_id).snapshot_id
+    # A copy that takes no writes can be checked all the same.
+    with held(repository, found, "it is being checked", unprotected=lambda _: None):
+        report = verify_snapshot(repository, found, advance)
     return report.segments, report.bytes_read
 
 
