@@ -26,12 +26,14 @@ help: ## List the targets
 demo: $(BUILT) ## Start a cluster, load it, back it up under load, restore it, compare
 	@$(BIN)/python -m demo
 
+# Most of the time of these tests is waiting. A file stays in one process: what it starts, it shares.
+SPREAD := -n 2 --dist loadfile
 .PHONY: test
 test: $(BUILT) ## Run the unit tests, then the scenario tests with real processes
 	$(call say,unit tests)
-	@$(BIN)/python -m pytest -m 'not scenario'
+	@$(BIN)/python -m pytest -m 'not scenario' $(SPREAD)
 	$(call say,scenario tests: real processes$(,) real disks$(,) some minutes)
-	@$(BIN)/python -m pytest -m scenario --durations=5
+	@$(BIN)/python -m pytest -m scenario --durations=10 $(SPREAD)
 
 SEEDS ?= 200
 .PHONY: simulate
