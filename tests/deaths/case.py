@@ -82,7 +82,7 @@ class Dealer:
         self._field.restart(coordinator, point)
         backup = self._begin()
         self._dead(coordinator, point)
-        took = self._back(self._preferred)
+        took = self._back()
         self._field.start(coordinator)
         backup.end(120)
         return took
@@ -95,43 +95,44 @@ class Dealer:
         # At once: while its lease still holds.
         self._field.start(coordinator, point)
         self._dead(coordinator, point)
-        took = self._back(self._preferred)
+        took = self._back()
         self._field.start(coordinator)
         backup.end(120)
         return took
 
     def _kill_replica(self, point: str) -> float:
-        field, replica = self._field, self._field.cluster.nodes[self._preferred]
+        field = self._field
         with held_at(field, field.cluster.coordinator, point, self._file) as reached:
             backup = self._begin()
             field.expect(reached, REACHED_S, f"the coordinator at {point}")
-            replica.kill()
-        field.start(replica)
-        return self._back_after(backup)
+            # Where none is out of rotation, the one that would be.
+            node = field.out() or self._preferred
+            field.cluster.nodes[node].kill()
+        field.start(field.cluster.nodes[node])
+        return self._back_after(backup, node)
 
     def _replica_dies(self, point: str) -> float:
         field, replica = self._field, self._field.cluster.nodes[self._preferred]
         field.restart(replica, point)
         field.expect(lambda: field.serves(self._preferred), RESTART_S, "the replica serves before it dies")
-        backup = self._begin()
+        # Chosen by name: one on which a backup has failed is no first choice any more.
+        backup = Backup(field.cluster, rate_limit=RATE, node_id=self._preferred)
         if point.startswith("repository."):
-            # Its worker dies; the node goes on, and with it the next worker that gets there. So it is restarted.
-            field.expect(lambda: "failed on node" in str(backup.job) or not backup.is_alive(), REACHED_S, point)
+            # Its worker dies, and the node goes on: the next worker would die there too.
+            field.expect(lambda: not backup.is_alive(), REACHED_S, f"the end of a job whose worker died at {point}")
             field.restart(replica)
         else:
             self._dead(replica, point)
             field.start(replica)
-        return self._back_after(backup)
+        return self._back_after(backup, self._preferred)
 
-    def _back_after(self, backup: Backup) -> float:
+    def _back_after(self, backup: Backup, node: int) -> float:
         """See the replica back: the job may have it once more, but not longer than it runs."""
         began = time.monotonic()
         self._field.expect(
-            lambda: self._field.serves(self._preferred) or not backup.is_alive(), JOB_ENDS_S, "the replica, or the end"
+            lambda: self._field.serves(node) or not backup.is_alive(), JOB_ENDS_S, "the replica, or the end"
         )
-        self._field.expect(
-            lambda: self._field.serves(self._preferred), RESTART_S + LEASE_S + MARGIN_S, "the replica back"
-        )
+        self._field.expect(lambda: self._field.serves(node), RESTART_S + LEASE_S + MARGIN_S, "the replica back")
         took = time.monotonic() - began
         backup.end(120)
         return took
@@ -145,8 +146,8 @@ class Dealer:
         if daemon.exit_code != -9:
             raise Wrong(f"it ended with {daemon.exit_code} instead of dying at {point}:\n{daemon.tail()}")
 
-    def _back(self, node: int) -> float:
+    def _back(self) -> float:
         """See the replica back in rotation by itself: nobody is there to help."""
         died = time.monotonic()
-        self._field.expect(lambda: self._field.serves(node), LEASE_S + MARGIN_S, "the replica back within its lease")
+        self._field.expect(self._field.all_serve, LEASE_S + MARGIN_S, "the replica back within its lease")
         return time.monotonic() - died

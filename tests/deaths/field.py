@@ -98,6 +98,11 @@ class Field:
         with self.cluster.client() as client:
             return self.cluster.status(node, client)
 
+    def out(self) -> int:
+        """Return the node that is out of rotation; 0: none."""
+        statuses = [self.status(node) for node in self.cluster.nodes]
+        return next((s.lease.node_id for s in statuses if s is not None and s.HasField("lease")), 0)
+
     def serves(self, node: int) -> bool:
         status = self.status(node)
         return status is not None and status.serving == node_pb2.SERVING_STATE_SERVING
