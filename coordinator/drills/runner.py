@@ -15,6 +15,7 @@ from coordinator.drills.report import record_of
 from coordinator.drills.throwaway import Cluster
 from coordinator.snapshots import Snapshots
 from quiesce.errors import QuiesceError
+from quiesce.failpoints import reach
 
 log = structlog.get_logger("drill")
 # Results wait here for less than a millisecond each.
@@ -103,7 +104,9 @@ class DrillRunner:
     async def _perform(self, wanted: Step) -> None:
         happening: Happening
         try:
+            reach(f"drill.{wanted.value}.before")
             happening = Performed(wanted, await self._result(wanted))
+            reach(f"drill.{wanted.value}.after")
         except QuiesceError as error:
             happening = Failed(wanted, Failure.of(error))
         except Exception as error:

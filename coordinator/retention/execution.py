@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from coordinator.retention.planning import Decision, Kept, plan
 from coordinator.retention.rules import Rules
 from quiesce.repository import Repository
+from quiesce.repository.drills import verified_times
 from quiesce.repository.pins import pin_reasons
 from quiesce.repository.removal import Standing, keep_enough, remove_snapshot, whole
 from quiesce.snapshot import Manifest
@@ -44,7 +45,10 @@ def _decide(
 ) -> list[Decision]:
     mine = [manifest for manifest in manifests if owner.owns(manifest)]
     good = {manifest.snapshot_id for manifest in whole(repository, mine)}
-    snapshots = [Kept(m.snapshot_id, m.mark.time_ms, whole=m.snapshot_id in good) for m in mine]
+    verified = verified_times(repository, good)
+    snapshots = [
+        Kept(m.snapshot_id, m.mark.time_ms, verified.get(m.snapshot_id, 0), whole=m.snapshot_id in good) for m in mine
+    ]
     return plan(snapshots, owner.rules, pins, now_ms)
 
 

@@ -108,6 +108,7 @@ class DirectoryStore:
             # Also where it was gone: whoever removed it may have died before this.
             with contextlib.suppress(FileNotFoundError):
                 _fsync_directory(path.parent)
+            reach(f"repository.{name.partition('/')[0]}.deleted")
         except OSError as error:
             raise self._unusable(error, f"removing {name}") from error
         return found

@@ -49,6 +49,8 @@ def remove_snapshot(
     try:
         found = _look(repository, snapshot_id, check, removal, now_ms)
         repository.objects.delete(layout.manifest(snapshot_id))
+        for drill in list(repository.objects.list_objects(f"{layout.DRILLS}/{snapshot_id}")):
+            repository.objects.delete(drill.name)
     except Exception:
         removals.remove(removal)
         raise

@@ -15,9 +15,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.deaths.case import COORDINATOR, ITSELF, REPLICA, TWICE, Case, Dealer, Result
+from tests.deaths.case import COORDINATOR, DRILL, ITSELF, REPLICA, RETENTION, TWICE, Case, Dealer, Result
 from tests.deaths.field import Field, Wrong
-from tests.deaths.points import NODE_POINTS, coordinator_points, second_death_points
+from tests.deaths.points import DRILL_POINTS, NODE_POINTS, RETENTION_POINTS, coordinator_points, second_death_points
 from tests.deaths.storm import Storm
 
 PREFERRED = 2
@@ -30,6 +30,8 @@ def all_cases() -> list[Case]:
         *(Case(point, TWICE) for point in second_death_points()),
         *(Case(point, REPLICA) for point in coordinator_points()),
         *(Case(point, ITSELF) for point in NODE_POINTS),
+        *(Case(point, RETENTION) for point in RETENTION_POINTS),
+        *(Case(point, DRILL) for point in DRILL_POINTS),
     ]
 
 

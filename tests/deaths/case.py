@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quiesce.v1 import backup_pb2
-from tests.deaths.field import JOB_ENDS_S, LEASE_S, MARGIN_S, RATE, Field, Wrong, held_at
-from tests.scenarios.daemon import Daemon
+from tests.deaths.field import JOB_ENDS_S, LEASE_S, MARGIN_S, RATE, REACHED_S, Field, Wrong, held_at
+from tests.deaths.keeping import Keeping
 from tests.scenarios.test_backup_rotation import Backup
 
 COORDINATOR, REPLICA, ITSELF, TWICE = "coordinator", "replica", "replica itself", "coordinator twice"
-REACHED_S = 40.0
+RETENTION, DRILL = "in retention", "in a drill"
 # A node that was killed has to start, and to catch up.
 RESTART_S = 15.0
 
@@ -42,6 +42,7 @@ class Dealer:
         self._field = field
         self._preferred = preferred
         self._file = scratch / "reached"
+        self._keeping = Keeping(field, scratch / "drills")
 
     def deal(self, case: Case) -> Result:
         """Have one die, and see what must hold.
@@ -61,12 +62,14 @@ class Dealer:
             TWICE: self._kill_coordinator_twice,
             REPLICA: self._kill_replica,
             ITSELF: self._replica_dies,
+            RETENTION: self._keeping.dies_removing,
+            DRILL: self._keeping.dies_drilling,
         }[case.victim](case.point)
         field.expect(field.answers, 60, "a coordinator answers after it")
-        [job] = [job for job in field.jobs() if job.id not in before] or [backup_pb2.Job()]
-        if not job.id:
+        new = [job for job in field.jobs() if job.id not in before]
+        if not new and case.victim != DRILL:
             raise Wrong("the backup left no job")
-        job = field.ended(job.id)
+        job = field.ended(new[0].id) if new else backup_pb2.Job(state=backup_pb2.JOB_STATE_SUCCEEDED)
         field.expect(field.all_serve, RESTART_S + LEASE_S + MARGIN_S, "every node serves again")
         field.back_up()
         field.check_repository()
@@ -81,7 +84,7 @@ class Dealer:
         coordinator = self._field.cluster.coordinator
         self._field.restart(coordinator, point)
         backup = self._begin()
-        self._dead(coordinator, point)
+        self._field.dead(coordinator, point)
         took = self._back()
         self._field.start(coordinator)
         backup.end(120)
@@ -91,10 +94,10 @@ class Dealer:
         coordinator = self._field.cluster.coordinator
         self._field.restart(coordinator, "coordinator.TakeSnapshot.before")
         backup = self._begin()
-        self._dead(coordinator, "coordinator.TakeSnapshot.before")
+        self._field.dead(coordinator, "coordinator.TakeSnapshot.before")
         # At once: while its lease still holds.
         self._field.start(coordinator, point)
-        self._dead(coordinator, point)
+        self._field.dead(coordinator, point)
         took = self._back()
         self._field.start(coordinator)
         backup.end(120)
@@ -122,7 +125,7 @@ class Dealer:
             field.expect(lambda: not backup.is_alive(), REACHED_S, f"the end of a job whose worker died at {point}")
             field.restart(replica)
         else:
-            self._dead(replica, point)
+            self._field.dead(replica, point)
             field.start(replica)
         return self._back_after(backup, self._preferred)
 
@@ -140,11 +143,6 @@ class Dealer:
     def _begin(self) -> Backup:
         self._field.expect(self._field.answers, 30, "a coordinator answers")
         return Backup(self._field.cluster, rate_limit=RATE)
-
-    def _dead(self, daemon: Daemon, point: str) -> None:
-        self._field.expect(lambda: not daemon.running, REACHED_S, f"a death at {point}")
-        if daemon.exit_code != -9:
-            raise Wrong(f"it ended with {daemon.exit_code} instead of dying at {point}:\n{daemon.tail()}")
 
     def _back(self) -> float:
         """See the replica back in rotation by itself: nobody is there to help."""

@@ -22,6 +22,7 @@ LEASE_S = 5.0
 # Beyond its lease, a replica gets this to be back.
 MARGIN_S = 2.0
 JOB_ENDS_S = 90.0
+REACHED_S = 40.0
 PEOPLE = 2_000
 # Bytes read a second: a backup takes some seconds, and may be hit in its middle.
 RATE = 400_000
@@ -38,7 +39,12 @@ class Field:
         self.cluster = Cluster(
             directory,
             coordinators=coordinators,
-            coordinator_options={"lease": f"{LEASE_S:g}s", "recover-timeout": "30s", "stall-timeout": "10s"},
+            coordinator_options={
+                "lease": f"{LEASE_S:g}s",
+                "recover-timeout": "30s",
+                "stall-timeout": "10s",
+                "drill-directory": str(directory / "drills"),
+            },
         )
         if prefer:
             self.cluster.nodes[prefer].arguments += ["--backup-priority", "10"]
@@ -132,6 +138,12 @@ class Field:
 
     # --- what must hold
 
+    def dead(self, daemon: Daemon, point: str) -> None:
+        """See a process dead at the point that was meant."""
+        self.expect(lambda: not daemon.running, REACHED_S, f"a death at {point}")
+        if daemon.exit_code != -9:
+            raise Wrong(f"it ended with {daemon.exit_code} instead of dying at {point}:\n{daemon.tail()}")
+
     def expect(self, true: Callable[[], object], within_s: float, what: str) -> float:
         """Wait for what must come to be, and return how long it took.
 
@@ -179,11 +191,14 @@ class Field:
 
     def check_repository(self) -> int:
         """See that there is exactly what jobs say they have made, and that it is the history at its mark."""
-        made = {job.snapshot_id for job in self.jobs() if job.state == backup_pb2.JOB_STATE_SUCCEEDED}
+        succeeded = [job for job in self.jobs() if job.state == backup_pb2.JOB_STATE_SUCCEEDED]
+        made = {job.snapshot_id for job in succeeded}
+        # Those of a policy may have been let go.
+        stay = {job.snapshot_id for job in succeeded if not job.policy}
         with self.cluster.backups() as backups:
             there = {summary.id for summary in backups.list()}
-        if there != made:
-            raise Wrong(f"snapshots {sorted(there - made)} are there of no job, {sorted(made - there)} of jobs are not")
+        if not stay <= there <= made:
+            raise Wrong(f"snapshots {sorted(there - made)} are there of no job, {sorted(stay - there)} of jobs are not")
         for snapshot_id in sorted(there - self._judged):
             if complaints := judge(self.cluster.repository, snapshot_id, self.writers):
                 raise Wrong("; ".join(complaints[:5]))

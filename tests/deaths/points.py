@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from coordinator.drills.model import Step as DrillStep
 from coordinator.job import effects
 from coordinator.job.effects import Abort, Effect
 
@@ -28,6 +29,17 @@ def second_death_points() -> list[str]:
     return [point for kind in _AFTER_A_DEATH for point in _both_sides(kind)]
 
 
+# While a policy's snapshots beyond those that it keeps are removed.
+RETENTION_POINTS = (
+    "repository.removals.written",
+    "repository.removals.named",
+    "repository.snapshots.deleted",
+    "repository.removals.deleted",
+    "repository.garbage.named",
+)
+# While a snapshot is restored into a throw-away node and checked.
+_DRILL_STEPS = [step.value for step in DrillStep if step is not DrillStep.DONE]
+DRILL_POINTS = tuple(f"drill.{step}.{side}" for step in _DRILL_STEPS for side in ("before", "after"))
 NODE_POINTS = (
     "node.lease.taken",
     "node.rotation.draining",
