@@ -72,7 +72,7 @@ class Keeping:
         self._field.expect(lambda: len(self._mine()) > before, RUN_S, "a run of the policy")
 
     def _mine(self) -> list[str]:
-        manifests = open_repository(self._field.cluster.repository).list_snapshots()
+        manifests = open_repository(self._field.cluster.repository, create=True).list_snapshots()
         return [manifest.snapshot_id for manifest in manifests if manifest.policy == POLICY]
 
     def _kept(self) -> bool:

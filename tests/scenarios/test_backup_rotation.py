@@ -86,6 +86,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with Cluster(directory, coordinator_options={"lease": "3s"}) as running, running.client() as client:
         make_database(client, PEOPLE)
         yield running
+    for daemon in (*running.nodes.values(), running.coordinator):
+        # gRPC's own words when it holds a fork up, and the daemon with it.
+        assert "fork() handlers" not in daemon.log.read_text(errors="replace")
 
 
 def read_until(client: Client, stop: threading.Event, failures: list[QuiesceError], answered: list[int]) -> None:
