@@ -80,9 +80,8 @@ def test_rules_pins_and_what_is_left(cluster: Cluster, tmp_path: Path) -> None:
 
     command(cluster, "snapshots", "delete", first, "--force", code=SnapshotPinned.exit_code)
     command(cluster, "snapshots", "unpin", first)
-    dry = json.loads(
-        command(cluster, "snapshots", "prune", "--policy", "nightly", "--dry-run", "--output", "json").output
-    )
+    prune = ("snapshots", "prune", "--policy", "nightly")
+    dry = json.loads(command(cluster, *prune, "--dry-run", "--output", "json").output)
     assert [one["id"] for one in dry["snapshots"] if not one["keep"]] == [first]
     assert first in snapshots(cluster)
     command(cluster, *prune)
