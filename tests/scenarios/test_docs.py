@@ -130,6 +130,7 @@ def reader(tmp_path: Path, project_root: Path) -> Iterator[Reader]:
         ("disaster", {0, 130, -signal.SIGKILL}),
         ("disks", {-signal.SIGKILL}),
         ("schedules", {0, 130}),
+        ("retention", {0, 130}),
     ],
 )
 def test_a_guide_does_what_it_says(reader: Reader, project_root: Path, chapter: str, codes: set[int]) -> None:
