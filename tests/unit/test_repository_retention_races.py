@@ -112,7 +112,7 @@ def test_a_writer_that_stood_still_for_a_day_publishes_what_is_being_swept(tmp_p
         collect(world.repository, world.now)
         world.now += 25 * HOUR
 
-    race(tmp_path, prepare, latest, collector)
+    race(tmp_path, prepare, lambda world: world.actors[0][0], collector)
 
 
 def writer(world: World) -> Actor:
