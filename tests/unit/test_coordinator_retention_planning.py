@@ -89,6 +89,13 @@ def test_the_newest_verified_snapshot_stays():
     assert kept(snapshots, Rules(last=1)) == {"new", "proven"}
 
 
+def test_what_is_not_whole_stays_and_pushes_nothing_out():
+    snapshots = [Kept("bad", NOW, whole=False), *every(HOUR, 3)]
+    decisions = {one.snapshot_id: one for one in plan(snapshots, Rules(last=1), {}, NOW + 1)}
+    assert {name for name, one in decisions.items() if one.keep} == {"bad", "0"}
+    assert decisions["bad"].reasons[0].startswith("it is not whole")
+
+
 @pytest.mark.parametrize("wrong", [{"last": -1}, {"minimum": 0}, {"within_ms": -5}])
 def test_rules_that_make_no_sense_are_refused(wrong):
     with pytest.raises(InvalidRequest, match=next(iter(wrong))):

@@ -109,7 +109,7 @@ class World:
             self.time_goes_by(rng.choice((1, 13, 25)))
         else:
             getattr(self, what)(which)
-            if rng.random() < 0.4:
+            if self.actors and rng.random() < 0.4:
                 self.go_on(self.actors[-1][0], 1_000)
         self.judge()
 
@@ -164,6 +164,8 @@ class World:
 
     def pin(self, which: int) -> None:
         snapshot_id = self.pick(which)
+        if self.at_work(f"unpin of {snapshot_id}"):
+            return
 
         def work(repository: Repository) -> None:
             pin(repository, snapshot_id, "audit", by="me", now_ms=self.now)
@@ -172,7 +174,10 @@ class World:
         self.start(f"pin of {snapshot_id}", work, SnapshotBeingRemoved, UnknownSnapshot)
 
     def unpin(self, which: int) -> None:
-        snapshot_id = self.pick(which) if self.seen else "none"
+        snapshot_id = self.pick(which)
+        # Of two who say the opposite at the same time, either may be right.
+        if self.at_work(f"pin of {snapshot_id}"):
+            return
         self.pinned.discard(snapshot_id)
         self.start(f"unpin of {snapshot_id}", lambda repository: unpin(repository, snapshot_id))
 
@@ -204,6 +209,9 @@ class World:
         self.reading.pop(actor.name, None)
 
     # --- what must hold
+
+    def at_work(self, name: str) -> bool:
+        return any(actor.name == name for actor, _ in self.actors)
 
     def start(self, name: str, work: Callable[[Repository], object], *errors: type[Exception]) -> None:
         def run(repository: Repository) -> None:
