@@ -114,6 +114,13 @@ def test_a_writer_that_stood_still_for_a_day_publishes_what_is_being_swept(tmp_p
 
     race(tmp_path, prepare, lambda world: world.actors[0][0], collector)
 
+    def looked_once(world: World) -> None:
+        prepare(world)
+        up_to(collector(world), "put sweeps/")
+
+    # The collector has found no claim; now it is about to look again.
+    race(tmp_path / "again", looked_once, lambda world: world.actors[0][0], lambda world: world.actors[1][0])
+
 
 def writer(world: World) -> Actor:
     world.writer(0)
