@@ -52,7 +52,8 @@ class RecordingWriter(threading.Thread):
     def wrong(self, found: dict[RID, int], mark: int) -> list[str]:
         """Return where a snapshot at `mark`, with these versions by record id, is not what was acknowledged."""
         complaints = []
-        for number, (rid, index) in list(self.created.items()):
+        # A copy of a dict is taken in one go, its items are not: the writer goes on.
+        for number, (rid, index) in self.created.copy().items():
             if (rid in found) is not (index <= mark):
                 complaints.append(f"person {number} of index {index} is {'there' if rid in found else 'missing'}")
                 continue

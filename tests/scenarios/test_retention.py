@@ -105,13 +105,13 @@ def test_rules_pins_and_what_is_left(cluster: Cluster, tmp_path: Path) -> None:
 
 
 def workers(cluster: Cluster) -> list[int]:
-    """Return the process ids of the snapshot workers."""
+    """Return the process ids of the workers that make a snapshot; others only attest."""
     children = (
         int(child)
         for node in cluster.nodes.values()
         for child in Path(f"/proc/{node.pid}/task/{node.pid}/children").read_text().split()
     )
-    return [child for child in children if b"nodes.worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [child for child in children if b"--snapshot-id=" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def test_what_a_worker_that_stands_still_may_reuse_does_not_go(cluster: Cluster) -> None:
