@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Tests start processes: gRPC would wait for its threads to be idle before each, up to a minute.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 # A build that was green stays green: elsewhere each run tries other examples.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):

@@ -1,1 +1,6 @@
 """Kills at every named point of a backup, and at random: real processes, real disks, and a judge."""
+
+import os
+
+# What runs here starts processes: gRPC would wait for its threads to be idle before each, up to a minute.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
