@@ -1,6 +1,7 @@
 """What all tests share: where the project is, and the folder of facts and real exports beside it."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from hypothesis import settings
 
 # Tests start processes: gRPC would wait for its threads to be idle before each, up to a minute.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+# In the background of a shell Ctrl-C is ignored, and would be by all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # A build that was green stays green: elsewhere each run tries other examples.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
