@@ -42,7 +42,6 @@ _DRILL_STEPS = [step.value for step in DrillStep if step is not DrillStep.DONE]
 DRILL_POINTS = tuple(f"drill.{step}.{side}" for step in _DRILL_STEPS for side in ("before", "after"))
 NODE_POINTS = (
     "node.lease.taken",
-    "node.rotation.draining",
     "node.rotation.drained",
     "node.mark.applied",
     "node.checkpoint.taken",
