@@ -46,8 +46,6 @@ NODE_POINTS = (
     "node.mark.applied",
     "node.checkpoint.taken",
     "node.checkpoint.noted",
-    "node.snapshot.phase_scanning",
-    "node.snapshot.phase_uploading",
     "node.snapshot.phase_done",
     # In the worker: its node goes on.
     "repository.packs.written",
