@@ -51,6 +51,11 @@ def now() -> Moment:
     return Moment(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
 
 
+def unix_ms() -> int:
+    """Return the time for people, Unix milliseconds."""
+    return now().unix_ms
+
+
 def identifiers() -> Identifiers:
     """Return what makes ids that sort by time."""
 
@@ -97,6 +102,10 @@ async def serve(config: CoordinatorConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     threads = RepositoryThreads()
+
+    def place(repository: str) -> str:
+        return locate(repository, config.repository)
+
     snapshots = Snapshots(threads)
     async with AsyncClient(config.cluster, name="coordinator") as client:
         leadership = Leadership(
@@ -129,31 +138,29 @@ async def serve(config: CoordinatorConfig) -> None:
         scheduler = Scheduler(
             jobs=jobs,
             policies=policies,
-            clock=lambda: now().unix_ms,
-            locate=lambda name: locate(name, config.repository),
+            clock=unix_ms,
+            locate=place,
         )
         policy_pb2_grpc.add_PoliciesServicer_to_server(
-            PoliciesService(policies=policies, scheduler=scheduler, clock=lambda: now().unix_ms), server.grpc
+            PoliciesService(policies=policies, scheduler=scheduler, clock=unix_ms), server.grpc
         )
         drills = make_drills(config, client, snapshots, leadership.check)
         drill_scheduler = DrillScheduler(
             drills=drills,
             policies=policies,
-            clock=lambda: now().unix_ms,
-            locate=lambda name: locate(name, config.repository),
+            clock=unix_ms,
+            locate=place,
         )
         drill_pb2_grpc.add_DrillsServicer_to_server(
-            DrillsService(
-                drills=drills, scheduler=drill_scheduler, locate=lambda name: locate(name, config.repository)
-            ),
+            DrillsService(drills=drills, scheduler=drill_scheduler, locate=place),
             server.grpc,
         )
         keeper = Keeper(
             policies=policies,
             cluster_id=lambda: client.cluster_id,
             threads=threads,
-            clock=lambda: now().unix_ms,
-            locate=lambda name: locate(name, config.repository),
+            clock=unix_ms,
+            locate=place,
             default=config.repository,
             grace_ms=config.garbage_grace_ms,
         )
@@ -161,8 +168,8 @@ async def serve(config: CoordinatorConfig) -> None:
         retention_pb2_grpc.add_RetentionServicer_to_server(
             RetentionService(
                 keeper=keeper,
-                locate=lambda name: locate(name, config.repository),
-                clock=lambda: now().unix_ms,
+                locate=place,
+                clock=unix_ms,
             ),
             server.grpc,
         )

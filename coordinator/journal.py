@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import structlog
 
-from coordinator.documents import Documents, DocumentStore, Entry, Kind
+from coordinator.documents import Documents, Entry, Kind
+from coordinator.history import History
 from coordinator.record import JobRecord, from_document, to_document
 from quiesce.errors import JobTakenOver, QuiesceError, StaleVersion, UnknownJob, UnknownRecord
 
@@ -17,15 +17,16 @@ KEPT = 1_000
 _JOBS = Kind("Job", key="id", encode=to_document, decode=from_document)
 
 
-class Journal(DocumentStore[JobRecord]):
+class Journal(History[JobRecord]):
     """Reads and writes jobs."""
 
     def __init__(self, documents: Documents) -> None:
         super().__init__(documents, _JOBS)
 
-    async def latest(self) -> list[Entry[JobRecord]]:
-        """Return all jobs, the latest first."""
-        return sorted(await self.load(), key=lambda entry: (entry.value.started_ms, entry.value.id), reverse=True)
+    @property
+    def kept(self) -> int:
+        """See History."""
+        return KEPT
 
     async def find(self, job_id: str) -> JobRecord:
         """Return one job.
@@ -33,19 +34,10 @@ class Journal(DocumentStore[JobRecord]):
         Raises:
             UnknownJob: there is none of that id.
         """
-        # There are a thousand at most: a scan is one call, as a lookup would be.
-        for entry in await self.load():
-            if entry.value.id == job_id:
-                return entry.value
-        raise UnknownJob(job_id=job_id)
-
-    async def prune(self, entries: Sequence[Entry[JobRecord]]) -> None:
-        """Remove the oldest jobs that have ended, beyond those that are kept; `entries` begin with the latest."""
-        for entry in [entry for entry in entries if not entry.value.running][KEPT:]:
-            try:
-                await self.remove(entry)
-            except (StaleVersion, UnknownRecord):
-                continue
+        found = await self.one(job_id)
+        if found is None:
+            raise UnknownJob(job_id=job_id)
+        return found
 
 
 class Recorder:

@@ -18,7 +18,7 @@ from coordinator.jobs import Jobs
 from coordinator.record import to_message
 from coordinator.restore import NewNodes, check_awaiting, check_members, restore
 from coordinator.running import Running
-from coordinator.snapshots import Snapshots, repository_path
+from coordinator.snapshots import Snapshots, named, repository_path
 from quiesce.errors import InvalidRequest
 from quiesce.repository import VerifyStep
 from quiesce.rpc import typed_errors
@@ -125,14 +125,14 @@ class BackupsService(backup_pb2_grpc.BackupsServicer):
     @typed_errors
     async def Show(self, request: backup_pb2.ShowSnapshotRequest, context: Context) -> backup_pb2.SnapshotDetails:
         """Show a snapshot."""
-        return await self._snapshots.show(self._location(request.repository), _snapshot(request.snapshot_id))
+        return await self._snapshots.show(self._location(request.repository), named(request.snapshot_id))
 
     @typed_errors
     async def Verify(
         self, request: backup_pb2.VerifySnapshotRequest, context: Context
     ) -> AsyncIterator[backup_pb2.VerifyProgress]:
         """Check every object of a snapshot."""
-        location, snapshot_id = self._location(request.repository), _snapshot(request.snapshot_id)
+        location, snapshot_id = self._location(request.repository), named(request.snapshot_id)
         loop, feed, left = asyncio.get_running_loop(), Feed[VerifyStep](), asyncio.Event()
         told_at = 0.0
 
@@ -167,7 +167,7 @@ class BackupsService(backup_pb2_grpc.BackupsServicer):
         location = self._location(request.repository)
         check_members(request.members)
         # `latest` is resolved once: every node must load the same one.
-        details = await self._snapshots.show(location, _snapshot(request.snapshot_id))
+        details = await self._snapshots.show(location, named(request.snapshot_id))
         wanted = node_pb2.RestoreNodeRequest(
             repository=location,
             snapshot_id=details.summary.id,
@@ -205,12 +205,6 @@ def _verified(step: VerifyStep, *, done: bool) -> backup_pb2.VerifyProgress:
     return backup_pb2.VerifyProgress(
         pages_total=step.pages_total, pages_done=step.pages_done, bytes_read=step.bytes_read, done=done
     )
-
-
-def _snapshot(snapshot_id: str) -> str:
-    if not snapshot_id:
-        raise InvalidRequest(detail="no snapshot is named; `latest` is the newest")
-    return snapshot_id
 
 
 def _raise_failure(running: Running) -> None:

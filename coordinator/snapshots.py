@@ -193,6 +193,13 @@ def _unprotected(error: QuiesceError) -> None:
     log.warning("a snapshot is read without a pin", error=error.message())
 
 
+def named(snapshot_id: str) -> str:
+    """Return the id in a request; InvalidRequest where there is none."""
+    if not snapshot_id:
+        raise InvalidRequest(detail="no snapshot is named; `latest` is the newest")
+    return snapshot_id
+
+
 def _probe(repository: Repository) -> None:
     # Named like the store's own parts, so that one that is left behind is cleaned up with them.
     try:

@@ -245,7 +245,7 @@ class Drills:
     async def find(self, drill_id: str) -> Report | None:
         """Return a drill as it is now; None where there is none of that id."""
         running = self.running(drill_id)
-        return running.report if running is not None else await self._journal.find(drill_id)
+        return running.report if running is not None else await self._journal.one(drill_id)
 
     async def list(self, limit: int) -> list[Report]:
         """Return the latest drills, the latest first; those that were left are ended before."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import structlog
 
-from coordinator.documents import Documents, DocumentStore, Entry
+from coordinator.documents import Documents, Entry
 from coordinator.drills.report import DRILLS, Report
+from coordinator.history import History
 from quiesce.errors import QuiesceError, StaleVersion, UnknownRecord
 
 log = structlog.get_logger("drill")
@@ -17,27 +17,16 @@ KEPT = 200
 _RETRY_S = 0.5
 
 
-class DrillJournal(DocumentStore[Report]):
+class DrillJournal(History[Report]):
     """Reads and writes drills."""
 
     def __init__(self, documents: Documents) -> None:
         super().__init__(documents, DRILLS)
 
-    async def latest(self) -> list[Entry[Report]]:
-        """Return all drills, the latest first."""
-        return sorted(await self.load(), key=lambda entry: (entry.value.started_ms, entry.value.id), reverse=True)
-
-    async def find(self, drill_id: str) -> Report | None:
-        """Return one drill; None where there is none of that id."""
-        return next((entry.value for entry in await self.load() if entry.value.id == drill_id), None)
-
-    async def prune(self, entries: Sequence[Entry[Report]]) -> None:
-        """Remove the oldest drills that have ended, beyond those that are kept; `entries` begin with the latest."""
-        for entry in [entry for entry in entries if not entry.value.running][KEPT:]:
-            try:
-                await self.remove(entry)
-            except (StaleVersion, UnknownRecord):
-                continue
+    @property
+    def kept(self) -> int:
+        """See History."""
+        return KEPT
 
 
 class DrillRecorder:

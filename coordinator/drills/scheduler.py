@@ -7,7 +7,6 @@ a crash finds the drill, or starts it because it is not there.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -17,6 +16,7 @@ from coordinator.documents import Entry
 from coordinator.drills.drills import Drills
 from coordinator.drills.model import Outcome
 from coordinator.drills.report import Report
+from coordinator.looking import keep_looking
 from coordinator.policies.drilling import PolicyDrills
 from coordinator.policies.model import BackupPolicy
 from coordinator.policies.store import PolicyStore
@@ -50,16 +50,7 @@ class DrillScheduler:
     async def run(self) -> None:
         """Run as long as the coordinator does."""
         await self._drills.ready.wait()
-        while True:
-            self._awake.clear()
-            try:
-                wait_s = await self.look()
-            except QuiesceError as error:
-                log.warning("policies cannot be looked at", error=error.message())
-                wait_s = AGAIN_S
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await self._awake.wait()
+        await keep_looking(self.look, self._awake, again_s=AGAIN_S, failed=_not_looked_at)
 
     async def look(self) -> float:
         """See to the drills of every policy once; return after how many seconds to look again.
@@ -184,3 +175,7 @@ class DrillScheduler:
             failed = replace(policy, drills=replace(drills, last_error=error.message()))
             return await self._close(entry, failed, Outcome.FAILED)
         return LOOK_AT_LEAST_S
+
+
+def _not_looked_at(error: QuiesceError) -> None:
+    log.warning("policies cannot be looked at", error=error.message())

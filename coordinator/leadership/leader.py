@@ -150,10 +150,10 @@ class Leadership:
         self._set(until=self._until)
 
     async def _look(self) -> None:
-        await self._store.ensure()
         entry = next((one for one in await self._store.load() if one.value.name == JOBS), None)
         asked_ms = self._clock_ms()
         if entry is None:
+            await self._store.ensure()
             with contextlib.suppress(DuplicateKey):
                 self._take(await self._store.create(JobLease(JOBS, self._holder, self._address, 1, 0)), asked_ms)
             return

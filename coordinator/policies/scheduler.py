@@ -16,6 +16,7 @@ import structlog
 
 from coordinator.documents import Entry
 from coordinator.jobs import Jobs
+from coordinator.looking import keep_looking
 from coordinator.policies.model import BackupPolicy
 from coordinator.policies.store import PolicyStore
 from coordinator.record import JobRecord
@@ -53,16 +54,7 @@ class Scheduler:
     async def run(self) -> None:
         """Run as long as the coordinator leads."""
         await self._jobs.ready.wait()
-        while True:
-            self._awake.clear()
-            try:
-                wait_s = await self.look()
-            except QuiesceError as error:
-                log.warning("policies cannot be looked at", error=error.message())
-                wait_s = AGAIN_S
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await self._awake.wait()
+        await keep_looking(self.look, self._awake, again_s=AGAIN_S, failed=_not_looked_at)
 
     async def look(self) -> float:
         """See to every policy once; return after how many seconds to look again.
@@ -188,3 +180,7 @@ class Scheduler:
         task = asyncio.create_task(cancel())
         self._cancelling.add(task)
         task.add_done_callback(self._cancelling.discard)
+
+
+def _not_looked_at(error: QuiesceError) -> None:
+    log.warning("policies cannot be looked at", error=error.message())

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import structlog
 
+from coordinator.looking import keep_looking
 from coordinator.policies.model import BackupPolicy
 from coordinator.policies.store import PolicyStore
 from coordinator.retention.execution import Owner, StillPromised, carry_out, decide
@@ -78,18 +79,12 @@ class Keeper:
     async def run(self, ready: asyncio.Event) -> None:
         """Run as long as the coordinator does."""
         await ready.wait()
-        while True:
-            self._awake.clear()
-            try:
-                await self.look()
-            except QuiesceError as error:
-                log.warning("retention cannot be carried out", error=error.message())
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
-                    await self._awake.wait()
+        await keep_looking(self.look, self._awake, again_s=LOOK_S, failed=_not_carried_out)
 
-    async def look(self) -> None:
-        """Carry out what is due. A repository that fails keeps no other one waiting.
+    async def look(self) -> float:
+        """Carry out what is due, and return after how many seconds to look again.
+
+        A repository that fails keeps no other one waiting.
 
         Raises:
             QuiesceError: the cluster cannot be asked.
@@ -112,6 +107,7 @@ class Keeper:
                     await self.collect(location)
                 except QuiesceError as error:
                     log.warning("garbage cannot be collected", repository=location, error=error.message())
+        return LOOK_S
 
     async def plan(self, name: str) -> list[Decision]:
         """Return what the rules of a policy say now. Raises UnknownPolicy."""
@@ -183,3 +179,7 @@ class Keeper:
             return policy if retained_ms is None else replace(policy, retained_ms=retained_ms)
 
         await self._policies.change(name, change)
+
+
+def _not_carried_out(error: QuiesceError) -> None:
+    log.warning("retention cannot be carried out", error=error.message())

@@ -14,6 +14,7 @@ from coordinator.retention.execution import Owner, decide
 from coordinator.retention.keeper import Keeper
 from coordinator.retention.messages import decision_message
 from coordinator.retention.planning import Decision
+from coordinator.snapshots import named
 from quiesce.errors import InvalidRequest, UnknownPolicy
 from quiesce.repository import Repository, notes
 from quiesce.repository.pins import pin, pin_reasons, unpin
@@ -61,7 +62,7 @@ class RetentionService(RetentionServicer):
     ) -> retention_pb2.SnapshotExplanation:
         """Say why a snapshot is kept, or goes."""
         location, now_ms = self._locate(request.repository), self._clock()
-        manifest = await self._keeper.use(location, lambda there: there.find(_named(request.snapshot_id)))
+        manifest = await self._keeper.use(location, lambda there: there.find(named(request.snapshot_id)))
         owner: Owner | None = None
         if manifest.policy:
             try:
@@ -96,7 +97,7 @@ class RetentionService(RetentionServicer):
             enough = (lambda _: None) if request.force else keep_enough(there)
             # One that cannot be read may be deleted, too, by force.
             if not request.force:
-                there.read_manifest(_named(request.snapshot_id))
+                there.read_manifest(named(request.snapshot_id))
             remove_snapshot(there, request.snapshot_id, enough, now_ms=now_ms)
 
         await self._keeper.use(self._locate(request.repository), delete)
@@ -112,7 +113,7 @@ class RetentionService(RetentionServicer):
         now_ms, by = self._clock(), request.by or notes.who()
 
         def keep(there: Repository) -> str:
-            found = there.find(_named(request.snapshot_id)).snapshot_id
+            found = there.find(named(request.snapshot_id)).snapshot_id
             pin(there, found, request.reason, by=by, now_ms=now_ms)
             return found
 
@@ -125,7 +126,7 @@ class RetentionService(RetentionServicer):
     ) -> retention_pb2.UnpinSnapshotResponse:
         """Let a snapshot go."""
         location = self._locate(request.repository)
-        count = await self._keeper.use(location, lambda there: unpin(there, _named(request.snapshot_id)))
+        count = await self._keeper.use(location, lambda there: unpin(there, named(request.snapshot_id)))
         return retention_pb2.UnpinSnapshotResponse(pins=count)
 
     @typed_errors
@@ -142,9 +143,3 @@ class RetentionService(RetentionServicer):
             waiting_bytes=found.waiting_bytes,
             superseded=found.superseded,
         )
-
-
-def _named(snapshot_id: str) -> str:
-    if not snapshot_id:
-        raise InvalidRequest(detail="no snapshot is named; `latest` is the newest")
-    return snapshot_id

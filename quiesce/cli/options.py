@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -61,6 +62,14 @@ def cluster_option(function: Decorated) -> Decorated:
         metavar="HOST:PORT,…",
         help="Some of the cluster's nodes; the others are found.",
     )(function)
+
+
+def repository_there(repository: str) -> str:
+    """Return a repository as the coordinator is told of it; empty: its own.
+
+    It runs elsewhere: a relative path would mean another directory there.
+    """
+    return str(Path(repository).expanduser().absolute()) if repository else ""
 
 
 def coordinator_option(function: Decorated) -> Decorated:

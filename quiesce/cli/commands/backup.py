@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 import click
 
 from quiesce.cli.jobs import Follower, job_facts, node_list
-from quiesce.cli.options import DURATION, SIZE, coordinator_option
+from quiesce.cli.options import DURATION, SIZE, coordinator_option, repository_there
 from quiesce.cli.output import Output, pass_output
 from quiesce.cli.snapshot_text import details, summary_facts
 from quiesce.client import BlockingBackups
@@ -48,8 +47,7 @@ def command(
             preview(output, backups, databases, node_id or 0)
             return
         answers = backups.create(
-            # The coordinator runs elsewhere: a relative path would mean another directory there.
-            repository=str(Path(repository).expanduser().absolute()) if repository else "",
+            repository=repository_there(repository),
             databases=databases,
             node_id=node_id or 0,
             lease_ms=lease or 0,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import click
 
-from quiesce.cli.options import TIMEOUT_S, coordinator_option
+from quiesce.cli.options import TIMEOUT_S, coordinator_option, repository_there
 from quiesce.cli.output import Output, Progress, pass_output
 from quiesce.cli.units import amount, seconds_text, time_text
 from quiesce.client import BlockingDrills
@@ -44,8 +43,7 @@ def run(output: Output, snapshot_id: str, policy: str, repository: str, coordina
     with BlockingDrills(coordinator, timeout_s=TIMEOUT_S) as drills, ExitStack() as stack:
         answers = drills.run(
             snapshot_id,
-            # The coordinator runs elsewhere: a relative path would mean another directory there.
-            repository=str(Path(repository).expanduser().absolute()) if repository else "",
+            repository=repository_there(repository),
             policy=policy,
         )
         try:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from quiesce.cli.options import DURATION, SIZE, TIMEOUT_S, coordinator_option
+from quiesce.cli.options import DURATION, SIZE, TIMEOUT_S, coordinator_option, repository_there
 from quiesce.cli.output import Output, pass_output
 from quiesce.cli.retention import keep_options, rules, rules_facts, rules_text
 from quiesce.cli.units import milliseconds_text, seconds_text, time_text
@@ -103,8 +102,7 @@ def create(
         name=name,
         schedule=schedule,
         databases=databases,
-        # The coordinator runs elsewhere: a relative path would mean another directory there.
-        repository=str(Path(repository).expanduser().absolute()) if repository else "",
+        repository=repository_there(repository),
         rate_limit=rate_limit or 0,
         lease_ms=lease or 0,
         drill=_drill(drill_cron, drill_every, zone),
