@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from coordinator.job.choosing import Held, Replica, Survey
-from quiesce.errors import NoLeader, QuiesceError
+from quiesce.errors import NoCheckpoint, NoLeader, QuiesceError
 from quiesce.v1.attest_pb2 import AttestProgress, AttestRequest
 from quiesce.v1.node_pb2 import (
     NODE_ROLE_LEADER,
@@ -153,9 +153,21 @@ async def await_drained(nodes: Nodes, node_id: int, epoch: int) -> NodeStatus:
     return await _await_status(nodes, node_id, drained)
 
 
-async def await_checkpoint(nodes: Nodes, node_id: int, epoch: int) -> NodeStatus:
-    """Wait until a node has the checkpoint of an epoch."""
-    return await _await_status(nodes, node_id, lambda status: epoch in status.checkpoints)
+async def await_checkpoint(nodes: Nodes, node_id: int, epoch: int, index: int) -> NodeStatus:
+    """Wait until a node has the checkpoint of an epoch, whose mark is at `index`.
+
+    Raises:
+        NoCheckpoint: it has applied the mark and took none: it died in between, or got a later state from another.
+    """
+
+    def taken(status: NodeStatus) -> bool:
+        if epoch in status.checkpoints:
+            return True
+        if status.applied_index >= index:
+            raise NoCheckpoint(node_id=node_id, epoch=epoch)
+        return False
+
+    return await _await_status(nodes, node_id, taken)
 
 
 async def await_serving(nodes: Nodes, node_id: int) -> NodeStatus:

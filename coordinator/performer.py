@@ -90,8 +90,8 @@ class Performer:
                 await prepare(self._nodes, voters, self._policy.mark_ms / 1000 * PREPARING)
                 mark = await self._nodes.checkpoint(epoch, fence=self._fence(epoch), attest=True)
                 return happenings.Marked(ticket, Mark(mark.term, mark.index, mark.time_ms))
-            case effects.AwaitCheckpoint(node_id=node_id):
-                await cluster.await_checkpoint(self._nodes, node_id, epoch)
+            case effects.AwaitCheckpoint(node_id=node_id, index=index):
+                await cluster.await_checkpoint(self._nodes, node_id, epoch, index)
                 return happenings.Checkpointed(ticket)
             case effects.TakeSnapshot():
                 return await self._take_snapshot(effect)

@@ -60,9 +60,10 @@ class WriteMark(Effect):
 
 @dataclass(frozen=True, slots=True)
 class AwaitCheckpoint(Effect):
-    """Wait until the replica has the checkpoint of this epoch."""
+    """Wait until the replica has the checkpoint of this epoch, whose mark is at `index`."""
 
     node_id: int
+    index: int
 
 
 @dataclass(frozen=True, slots=True)

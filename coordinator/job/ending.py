@@ -7,13 +7,18 @@ from coordinator.job.turn import Turn
 
 # Answers that an election swallows; the replica is not to blame.
 _MARK_AGAIN = frozenset({"NO_LEADER", "NOT_LEADER", "UNAVAILABLE", "DEADLINE_EXCEEDED", "OUTCOME_UNKNOWN"})
+# What a restart of the replica looks like: where the user named it, it is tried again when it is back.
+_RESTARTED = frozenset({"UNAVAILABLE", "NO_CHECKPOINT"})
 
 
 def end_or_elsewhere(turn: Turn, failure: Failure) -> None:
     """Try another replica where this one is to blame and one may be left; else fail."""
     job = turn.job
+    blamed = blames_replica(job.step, failure)
+    named = job.request.node_id != 0
     again = job.step is Step.MARK and failure.reason in _MARK_AGAIN
-    elsewhere = blames_replica(job.step, failure) and not job.request.node_id
+    again = again or (blamed and named and failure.reason in _RESTARTED)
+    elsewhere = blamed and not named
     if not (again or elsewhere) or job.attempt >= job.policy.attempts:
         end(turn, Verdict.FAILED, failure)
         return

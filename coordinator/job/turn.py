@@ -138,7 +138,7 @@ class Turn:
             self.set(mark=mark)
             self.note(f"the mark is term {mark.term}, index {mark.index}")
         ticket = self._enter(Step.CHECKPOINT, self.job.policy.checkpoint_ms)
-        self._effects.append(effects.AwaitCheckpoint(ticket, self.job.epoch, self.job.node_id))
+        self._effects.append(effects.AwaitCheckpoint(ticket, self.job.epoch, self.job.node_id, mark.index))
 
     def take_snapshot(self) -> None:
         """Have the replica's worker write the pages."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -12,13 +13,15 @@ from dataclasses import dataclass, field
 from quiesce.errors import QuiesceError
 from quiesce.v1 import backup_pb2
 from tests.deaths.field import JOB_ENDS_S, LEASE_S, MARGIN_S, RATE, Field, Wrong
-from tests.scenarios.daemon import Daemon
+from tests.scenarios.daemon import Daemon, until
 
 # After so many deaths everything is let come to rest, and looked at.
 ROUND = 20
 # Three daemons at least must start again, elect, catch up, and go on with a job.
 REST_S = 60.0
 _STOPPED = 0.2
+# So long is a whole cluster waited for; after that a backup is asked for anyhow.
+WHOLE_S = 10.0
 
 
 @dataclass(eq=False)
@@ -33,6 +36,9 @@ class Backups(threading.Thread):
 
     def run(self) -> None:
         while not self.ended.is_set():
+            # Else nearly all would be refused, because somebody has just died.
+            with contextlib.suppress(TimeoutError):
+                until(lambda: self.ended.is_set() or self.field.all_serve(), WHOLE_S, "a whole cluster")
             try:
                 with self.field.cluster.backups(timeout_s=5) as backups:
                     for _ in backups.create(rate_limit=RATE):

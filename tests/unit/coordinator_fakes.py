@@ -82,6 +82,8 @@ class FakeCluster:
         self.lease: RotationLease | None = None
         self.epoch = 100
         self.checkpoints: dict[int, int] = {}
+        # So many marks find that the node died between them and the checkpoint.
+        self.dies_at_mark = 0
         self.drained: list[int] = []
         self.fail: dict[str, list[errors.QuiesceError]] = {}
         self.calls: list[str] = []
@@ -218,7 +220,10 @@ class FakeCluster:
     async def checkpoint(self, epoch: int, *, fence: int = 0, attest: bool = False) -> Mark:
         self._called("checkpoint")
         held = self._held_by(epoch, fence)
-        self.checkpoints[epoch] = held.node_id
+        if self.dies_at_mark:
+            self.dies_at_mark -= 1
+        else:
+            self.checkpoints[epoch] = held.node_id
         return Mark(term=1, index=50, time_ms=5, epoch=epoch)
 
     async def take_snapshot(

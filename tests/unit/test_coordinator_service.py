@@ -213,6 +213,18 @@ async def test_goes_on_with_another_replica(running: tuple[Coordinator, Backups]
         await client.preview(databases=["atlantis"])
 
 
+@pytest.mark.parametrize(("wanted", "taken"), [(0, [2, 3]), (2, [2, 2])])
+async def test_a_replica_that_died_at_the_mark_is_not_waited_for(
+    running: tuple[Coordinator, Backups], cluster: FakeCluster, wanted: int, taken: list[int]
+) -> None:
+    _, client = running
+    cluster.dies_at_mark = 1
+    job = (await collect(client.create(node_id=wanted)))[-1].job
+    assert job.state == backup_pb2.JOB_STATE_SUCCEEDED
+    assert cluster.drained == taken, "one that the user named is tried again"
+    assert any("has no checkpoint" in event.text for event in job.events)
+
+
 async def test_waits_for_a_whole_cluster_and_then_tells_the_first_error(
     running: tuple[Coordinator, Backups], cluster: FakeCluster
 ) -> None:
