@@ -16,6 +16,7 @@ from nodes.config import NodeConfig
 from nodes.consensus import Consensus, ConsensusOptions
 from nodes.data_directory import DataDirectory
 from nodes.identity import Identity
+from nodes.latency import ClientLatency
 from nodes.leader_watch import watch_leader
 from nodes.members import format_members
 from nodes.membership.keeper import MembershipKeeper
@@ -34,6 +35,7 @@ from nodes.service.node import NodeService, Parts
 from nodes.service.reads import Reads
 from nodes.service.records import RecordsService
 from nodes.service.snapshots import Snapshots
+from nodes.service.worker_rate import WorkerRate
 from nodes.statemachine import ReplicatedState
 from quiesce import __version__
 from quiesce.daemon.memory import FreeMemory
@@ -103,11 +105,13 @@ class RunningNode:
         )
         clock = LogClock(self._consensus.agreed_ms, time.monotonic)
         proposals = self._proposals = Proposals(self._consensus, clock, self._refusal, watermark.spend)
+        worker_rate = WorkerRate(self._held_anywhere)
         self._snapshots = Snapshots(
             node_id=identity.node_id,
             cluster_id=identity.cluster_id,
             data=data,
             held=self._held,
+            rate=worker_rate,
             on_damage=self._on_damage,
         )
         self._attester = Attester(
@@ -115,6 +119,7 @@ class RunningNode:
             cluster_id=identity.cluster_id,
             data=data,
             lease=self._lease,
+            rate=worker_rate,
             full=lambda: watermark.full,
             on_damage=self._on_damage,
         )
@@ -138,6 +143,7 @@ class RunningNode:
             rotation=self._rotation,
         )
         reads = Reads(self._consensus, self._state)
+        latency = ClientLatency()
         parts = Parts(
             identity=identity,
             address=config.advertise,
@@ -162,6 +168,8 @@ class RunningNode:
             rotation=self._rotation,
             snapshots=self._snapshots,
             attester=self._attester,
+            worker_rate=worker_rate,
+            latency=latency,
             watermark=watermark,
         )
 
@@ -171,8 +179,17 @@ class RunningNode:
             proposals.check_takes("write")
 
         def intake(most_calls: int) -> grpc.aio.Server:
-            admit = {f"/{RECORDS}/Write": admit_write}
-            return Intake(server.grpc, most_calls=most_calls, refusal=self._calls.overloaded, admit=admit).as_server
+            return Intake(
+                server.grpc,
+                most_calls=most_calls,
+                refusal=self._calls.overloaded,
+                admit={f"/{RECORDS}/Write": admit_write},
+                waited={
+                    f"/{RECORDS}/Get": latency.reads.add,
+                    f"/{RECORDS}/Lookup": latency.reads.add,
+                    f"/{RECORDS}/Write": latency.writes.add,
+                },
+            ).as_server
 
         clients = intake(config.max_requests)
         records = RecordsService(self._calls, reads, proposals, self._threads, scan_stall_s=config.scan_stall)
@@ -219,6 +236,11 @@ class RunningNode:
         # As it is applied: the checkpoint goes with the lease, before rotation looks.
         self._rotation.look()
         return self._rotation.held
+
+    def _held_anywhere(self) -> Held | None:
+        self._rotation.look()
+        lease = self._rotation.lease
+        return None if lease is None else Held.of(lease)
 
     def _lease(self) -> tuple[int | None, bool]:
         self._rotation.look()

@@ -88,3 +88,4 @@ class FoundingNode(node_pb2_grpc.NodeServicer):
     TransferLeadership = Drain = RenewDrain = Undrain = Restore = refuse
     AddNode = PromoteNode = RemoveNode = ChangeNodeAddress = refuse
     Checkpoint = DropCheckpoint = TakeSnapshot = PrepareMark = Attest = refuse
+    ClientLatency = SetWorkerRate = refuse

@@ -11,6 +11,7 @@ import structlog
 
 from nodes.data_directory import DataDirectory
 from nodes.service.worker_process import ATTESTATION, WorkerProcess, checkpoint_arguments, repository_arguments
+from nodes.service.worker_rate import WorkerRate
 from nodes.store import Store
 from quiesce.errors import DamagedStore, InvalidRequest, LeaseLost, NoCheckpoint, QuiesceError, SnapshotWorkerFailed
 from quiesce.v1.attest_pb2 import AttestProgress, AttestRequest
@@ -29,6 +30,7 @@ class Attester:
     Args:
         lease: returns the epoch of the lease, whichever node is out of rotation, and whether that is this one, as
             the applied state has it now.
+        rate: tells workers how fast they may read.
         full: returns whether the disk is full.
         on_damage: told what is wrong with the checkpoint: its tables are those of the store.
     """
@@ -40,6 +42,7 @@ class Attester:
         cluster_id: str,
         data: DataDirectory,
         lease: Callable[[], tuple[int | None, bool]],
+        rate: WorkerRate,
         full: Callable[[], bool],
         on_damage: Callable[[QuiesceError], None],
     ) -> None:
@@ -47,6 +50,7 @@ class Attester:
         self._cluster_id = cluster_id
         self._data = data
         self._lease = lease
+        self._rate = rate
         self._full = full
         self._on_damage = on_damage
         self._running: tuple[int, WorkerProcess[AttestProgress]] | None = None
@@ -81,7 +85,7 @@ class Attester:
             self._running = request.epoch, worker
         watch = asyncio.create_task(self._watch(request.epoch, worker))
         try:
-            async with aclosing(worker.progress()) as reports:
+            async with self._rate.told(request.epoch, worker), aclosing(worker.progress()) as reports:
                 async for progress in reports:
                     yield progress
         except QuiesceError as error:

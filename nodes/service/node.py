@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from nodes.consensus import Consensus
 from nodes.data_directory import DataDirectory
 from nodes.identity import Identity
+from nodes.latency import ClientLatency
 from nodes.proposals import Proposals
 from nodes.room import Watermark
 from nodes.rotation.admission import check_drain, check_ttl
@@ -21,10 +23,11 @@ from nodes.service.attesting import Attester, prepare
 from nodes.service.calls import Calls, Context, time_left
 from nodes.service.members import Members, check_drainable
 from nodes.service.snapshots import Snapshots
+from nodes.service.worker_rate import WorkerRate
 from nodes.statemachine import ReplicatedState
 from quiesce.errors import ClusterDegraded, InvalidRequest, NotAwaitingRestore, UnknownNode
 from quiesce.rpc import typed_errors
-from quiesce.v1 import attest_pb2, node_pb2, node_pb2_grpc
+from quiesce.v1 import attest_pb2, latency_pb2, node_pb2, node_pb2_grpc
 
 _PATIENCE_S = 1.0
 _LOOK_S = 0.05
@@ -49,6 +52,8 @@ class Parts:
     rotation: Rotation
     snapshots: Snapshots
     attester: Attester
+    worker_rate: WorkerRate
+    latency: ClientLatency
     watermark: Watermark
 
 
@@ -223,6 +228,22 @@ class NodeService(node_pb2_grpc.NodeServicer):
         async with aclosing(parts.attester.attest(request)) as reports:
             async for progress in reports:
                 yield progress
+
+    @typed_errors
+    async def ClientLatency(
+        self, request: latency_pb2.ClientLatencyRequest, context: Context
+    ) -> latency_pb2.ClientLatencyResponse:
+        """Tell what clients waited here."""
+        self._parts.calls.check_cluster(context)
+        return self._parts.latency.answer(request.since, time.monotonic())
+
+    @typed_errors
+    async def SetWorkerRate(
+        self, request: latency_pb2.SetWorkerRateRequest, context: Context
+    ) -> latency_pb2.SetWorkerRateResponse:
+        """Have the workers here read faster or more slowly."""
+        self._parts.calls.check_cluster(context)
+        return latency_pb2.SetWorkerRateResponse(workers=self._parts.worker_rate.change(request))
 
     @typed_errors
     async def Restore(

@@ -104,6 +104,7 @@ class RestoringService(node_pb2_grpc.NodeServicer):
     refuse: Any = typed_errors(_refuse)
     Members = TransferLeadership = Drain = RenewDrain = Undrain = refuse
     Checkpoint = DropCheckpoint = TakeSnapshot = PrepareMark = Attest = refuse
+    ClientLatency = SetWorkerRate = refuse
     AddNode = PromoteNode = RemoveNode = ChangeNodeAddress = refuse
 
 

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from nodes.data_directory import DataDirectory
 from nodes.rotation.held import Held
 from nodes.service.worker_process import SNAPSHOT, WorkerProcess, checkpoint_arguments, repository_arguments
+from nodes.service.worker_rate import WorkerRate
 from quiesce.errors import DamagedStore, InvalidRequest, LeaseLost, NoCheckpoint, QuiesceError, SnapshotWorkerFailed
 from quiesce.failpoints import reach
 from quiesce.v1 import node_pb2
@@ -19,6 +20,7 @@ class Snapshots:
 
     Args:
         held: returns the lease on this node and whose it is, or None.
+        rate: tells workers how fast they may read.
         on_damage: told what is wrong with the checkpoint: its tables are those of the store.
     """
 
@@ -29,12 +31,14 @@ class Snapshots:
         cluster_id: str,
         data: DataDirectory,
         held: Callable[[], Held | None],
+        rate: WorkerRate,
         on_damage: Callable[[QuiesceError], None],
     ) -> None:
         self._node_id = node_id
         self._cluster_id = cluster_id
         self._data = data
         self._held = held
+        self._rate = rate
         self._on_damage = on_damage
         self._running: tuple[Held, WorkerProcess[node_pb2.SnapshotProgress]] | None = None
         self._starting = asyncio.Lock()
@@ -60,7 +64,7 @@ class Snapshots:
             worker = await WorkerProcess.start(self._node_id, arguments, SNAPSHOT)
             self._running = held, worker
         try:
-            async with aclosing(worker.progress()) as reports:
+            async with self._rate.told(request.epoch, worker), aclosing(worker.progress()) as reports:
                 async for progress in reports:
                     reach(f"node.snapshot.{node_pb2.SnapshotProgress.Phase.Name(progress.phase).lower()}")
                     yield progress

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from nodes.worker.orders import order
 from nodes.worker.progress import parse_attest_line, parse_line
 from quiesce.errors import QuiesceError, SnapshotWorkerFailed
 from quiesce.rpc.limits import MESSAGE_BYTES
@@ -63,7 +64,7 @@ class WorkerProcess(Generic[Report]):
                 "-m",
                 "nodes.worker",
                 *arguments,
-                # Never written to: its end tells the worker that the daemon is gone.
+                # Its end tells the worker that the daemon is gone.
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
@@ -108,6 +109,17 @@ class WorkerProcess(Generic[Report]):
             await asyncio.wait([self._reading], timeout=1.0)
             detail = " / ".join(self._stderr) or "it said nothing"
             raise SnapshotWorkerFailed(node_id=self._node_id, code=code, detail=detail)
+
+    def change_rate(self, rate_limit: int) -> bool:
+        """Tell it how many bytes it may read a second, 0: any; return False where it cannot be told now."""
+        pipe = self._process.stdin
+        if pipe is None or pipe.is_closing() or self._process.returncode is not None:
+            return False
+        # One that stands still reads nothing: what it has not read yet must not pile up.
+        if pipe.transport.get_write_buffer_size():
+            return False
+        pipe.write(order(rate_limit))
+        return True
 
     def kill(self, reason: QuiesceError) -> None:
         """Tell it to stop; `progress` then raises the reason. What it has uploaded may be used by the next run."""

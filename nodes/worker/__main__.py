@@ -59,7 +59,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return asked
 
 
-def _attest(asked: argparse.Namespace, lines: ProgressLines) -> None:
+def _attest(asked: argparse.Namespace, lines: ProgressLines, limit: RateLimit) -> None:
     mark = ManifestMark(asked.mark_term, asked.mark_index, asked.mark_time_ms, asked.epoch)
     # Not cleaned: the parts that lie there are those of the snapshot that is being made.
     repository = open_repository(asked.repository)
@@ -67,12 +67,12 @@ def _attest(asked: argparse.Namespace, lines: ProgressLines) -> None:
     names = tuple(asked.database)
     wanted = chosen(source.databases(), names)
     base = find_base(repository, asked.cluster_id, mark, [d.name for d in wanted], lines.warning)
-    walk = Walk(source, base, RateLimit(asked.rate_limit), lines.progress, Sample(base, mark, asked.sample))
+    walk = Walk(source, base, limit, lines.progress, Sample(base, mark, asked.sample))
     found = attest(walk, mark, names)
     lines.attested(walk.counts, found)
 
 
-def _run(asked: argparse.Namespace, lines: ProgressLines) -> None:
+def _run(asked: argparse.Namespace, lines: ProgressLines, limit: RateLimit) -> None:
     started_ms = _clock_ms()
     mark = ManifestMark(asked.mark_term, asked.mark_index, asked.mark_time_ms, asked.epoch)
     repository = open_repository(asked.repository)
@@ -89,7 +89,7 @@ def _run(asked: argparse.Namespace, lines: ProgressLines) -> None:
             lines.progress(counts)
 
         sample = Sample(known.base, mark, asked.sample)
-        maker = SnapshotMaker(source, repository, known, RateLimit(asked.rate_limit), progress, sample)
+        maker = SnapshotMaker(source, repository, known, limit, progress, sample)
         request = SnapshotRequest(
             asked.snapshot_id, asked.cluster_id, asked.node_id, mark, tuple(asked.database), _software()
         )
@@ -118,11 +118,11 @@ def _software() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make one snapshot, or attest a checkpoint, and return the exit code."""
     asked = _arguments(arguments)
-    lines = ProgressLines(sys.stdout)
+    lines, limit = ProgressLines(sys.stdout), RateLimit(asked.rate_limit)
     try:
-        stop_with_parent(asked.parent)
+        stop_with_parent(asked.parent, limit.change)
         lower_priority(asked.nice)
-        (_attest if asked.attest else _run)(asked, lines)
+        (_attest if asked.attest else _run)(asked, lines, limit)
     except QuiesceError as error:
         lines.error(error)
         return error.exit_code

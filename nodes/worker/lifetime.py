@@ -10,7 +10,10 @@ import signal
 import stat
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
+
+from nodes.worker.orders import Orders
 
 _PR_SET_PDEATHSIG = 1
 # ioprio_set(2) has no wrapper in libc, and a number of its own on each architecture.
@@ -33,8 +36,12 @@ def lower_priority(nice: int) -> None:
         ctypes.CDLL(None).syscall(number, _IOPRIO_WHO_PROCESS, 0, _IOPRIO_LOWEST_BEST_EFFORT)
 
 
-def stop_with_parent(parent: int | None) -> None:
+def stop_with_parent(parent: int | None, change_rate: Callable[[int], None]) -> None:
     """Raise Stopped in the main thread on SIGTERM or SIGINT, and see that SIGTERM comes when the parent ends.
+
+    Args:
+        parent: its process id, if it is known.
+        change_rate: called on another thread with what the parent writes on the way.
 
     Raises:
         Stopped: the parent has ended already.
@@ -47,7 +54,7 @@ def stop_with_parent(parent: int | None) -> None:
     if parent is not None and os.getppid() != parent:
         raise Stopped
     if _is_pipe(sys.stdin.fileno()):
-        threading.Thread(target=_watch_stdin, name="stdin", daemon=True).start()
+        threading.Thread(target=_watch_stdin, args=(Orders(change_rate),), name="stdin", daemon=True).start()
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
@@ -65,10 +72,11 @@ def _is_pipe(descriptor: int) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
-def _watch_stdin() -> None:
+def _watch_stdin(orders: Orders) -> None:
     while True:
         try:
-            if os.read(sys.stdin.fileno(), 4096):
+            if read := os.read(sys.stdin.fileno(), 4096):
+                orders.feed(read)
                 continue
         except OSError:
             pass

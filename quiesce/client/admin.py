@@ -12,8 +12,9 @@ from quiesce.client.calls import Calls
 from quiesce.client.connections import Connection
 from quiesce.client.routing import To
 from quiesce.errors import QuiesceError, UnknownNode
-from quiesce.v1 import attest_pb2, node_pb2
+from quiesce.v1 import attest_pb2, latency_pb2, node_pb2
 from quiesce.v1.attest_pb2 import AttestProgress, AttestRequest
+from quiesce.v1.latency_pb2 import ClientLatencyResponse
 from quiesce.v1.node_pb2 import (
     Mark,
     Member,
@@ -252,6 +253,42 @@ class Admin:
             timeout_s=self._calls.timeout_s,
             metadata=self._calls.discovery.metadata,
         )
+
+    async def client_latency(self, node_id: int, *, since: int = 0, timeout_s: float = 2.0) -> ClientLatencyResponse:
+        """Return what clients waited on a node, in the seconds after `since`, of the last ten.
+
+        Raises:
+            InvalidRequest: the node is too old to say.
+        """
+        address = await self._address(node_id)
+        return await direct.call(
+            self._calls.connections.to(address).node.ClientLatency,
+            latency_pb2.ClientLatencyRequest(since=since),
+            address=address,
+            operation="asking what clients wait",
+            timeout_s=timeout_s,
+            metadata=self._calls.discovery.metadata,
+        )
+
+    async def set_worker_rate(
+        self, node_id: int, epoch: int, rate_limit: int, *, fence: int = 0, timeout_s: float = 2.0
+    ) -> int:
+        """Let the workers of a node read so many bytes a second, 0: any; return how many there are.
+
+        Raises:
+            LeaseLost: the lease of this epoch has ended, or another has taken it over.
+            InvalidRequest: the node is too old to know it.
+        """
+        address = await self._address(node_id)
+        answer = await direct.call(
+            self._calls.connections.to(address).node.SetWorkerRate,
+            latency_pb2.SetWorkerRateRequest(epoch=epoch, fence=fence, rate_limit=rate_limit),
+            address=address,
+            operation="setting the rate of workers",
+            timeout_s=timeout_s,
+            metadata=self._calls.discovery.metadata,
+        )
+        return answer.workers
 
     async def transfer_leadership(self, to_node_id: int = 0) -> int:
         """Make another node the leader (0: the follower that is furthest) and return the new leader's id."""

@@ -163,6 +163,8 @@ class BlockingAdmin(Blocking[Admin]):
     take_snapshot = iterates(Admin.take_snapshot)
     attest = iterates(Admin.attest)
     drop_checkpoint = waits(Admin.drop_checkpoint)
+    client_latency = waits(Admin.client_latency)
+    set_worker_rate = waits(Admin.set_worker_rate)
     transfer_leadership = waits(Admin.transfer_leadership)
     restore_node = iterates(Admin.restore_node)
 

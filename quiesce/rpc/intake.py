@@ -7,7 +7,9 @@ can see (on the wire there is no difference), and nothing of a request is read u
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, cast
 
@@ -21,6 +23,7 @@ from quiesce.rpc.status import as_status, end_with
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Admit = Callable[[Context], None] | None
+_clock = time.monotonic
 # Smaller answers are not counted: those of all open calls together are no more than a few large ones.
 SMALL_ANSWER_BYTES = 32 << 10
 
@@ -34,6 +37,9 @@ class Intake:
         refusal: makes the error for one too many, from how many there are.
         admit: by full name of a method, `/package.Service/Method`: called before its request is read, and raises where
             that would be for nothing.
+        waited: by full name of a unary method: told how many seconds its callers waited, and what `time.monotonic`
+            said then; from the arrival of the call to its answer, or until they gave up or its deadline ended it. Of a
+            call that is refused or fails nothing is told: many that are refused must not make the others look quick.
     """
 
     def __init__(
@@ -43,9 +49,11 @@ class Intake:
         most_calls: int,
         refusal: Callable[[int], QuiesceError],
         admit: Mapping[str, Callable[[Context], None]] | None = None,
+        waited: Mapping[str, Callable[[float, float], None]] | None = None,
     ) -> None:
         self._server = server
         self.admit = dict(admit or {})
+        self.waited = dict(waited or {})
         self._most_calls = most_calls
         self._refusal = refusal
         self.open = 0
@@ -127,20 +135,23 @@ class _Admitted(grpc.GenericRpcHandler):
             if handler is None:
                 # Not kept: names that callers make up are without end.
                 return None
-            found = self._found[method] = _behind(self._intake, handler, self._intake.admit.get(method))
+            found = self._found[method] = self._behind(method, handler)
         return found
 
-
-def _behind(intake: Intake, handler: Any, admit: Admit) -> Any:
-    serializers = {
-        "request_deserializer": handler.request_deserializer,
-        "response_serializer": handler.response_serializer,
-    }
-    if handler.unary_unary is not None:
-        return grpc.stream_unary_rpc_method_handler(_unary(intake, handler.unary_unary, admit), **serializers)
-    if handler.unary_stream is not None:
-        return grpc.stream_stream_rpc_method_handler(_stream(intake, handler.unary_stream, admit), **serializers)
-    return handler
+    def _behind(self, method: str, handler: Any) -> Any:
+        intake, admit = self._intake, self._intake.admit.get(method)
+        serializers = {
+            "request_deserializer": handler.request_deserializer,
+            "response_serializer": handler.response_serializer,
+        }
+        if handler.unary_unary is not None:
+            call = _unary(intake, handler.unary_unary, admit)
+            if (waited := intake.waited.get(method)) is not None:
+                call = _timed(call, waited)
+            return grpc.stream_unary_rpc_method_handler(call, **serializers)
+        if handler.unary_stream is not None:
+            return grpc.stream_stream_rpc_method_handler(_stream(intake, handler.unary_stream, admit), **serializers)
+        return handler
 
 
 # None of these keeps a request or an answer while it waits for its caller to take how the call ends.
@@ -155,6 +166,22 @@ def _unary(intake: Intake, handler: Callable[[Any, Context], Any], admit: Admit)
         return await end_with(context, intake.refusal())
 
     return call
+
+
+def _timed(call: Callable[..., Any], waited: Callable[[float, float], None]) -> Callable[..., Any]:
+    async def timed(requests: object, context: Context) -> Any:
+        began = _clock()
+        try:
+            answer = await call(requests, context)
+        except BaseException as error:
+            late = context.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            if late or isinstance(error, asyncio.CancelledError):
+                waited((now := _clock()) - began, now)
+            raise
+        waited((now := _clock()) - began, now)
+        return answer
+
+    return timed
 
 
 def _stream(intake: Intake, handler: Callable[[Any, Context], Any], admit: Admit) -> Callable[..., Any]:

@@ -22,58 +22,59 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from quiesce.v1 import latency_pb2 as quiesce_dot_v1_dot_latency__pb2
 from quiesce.v1 import node_pb2 as quiesce_dot_v1_dot_node__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17quiesce/v1/backup.proto\x12\nquiesce.v1\x1a\x15quiesce/v1/node.proto\"\xae\x02\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12#\n\x05state\x18\x02 \x01(\x0e\x32\x14.quiesce.v1.JobState\x12\x0c\n\x04step\x18\x03 \x01(\t\x12\x0f\n\x07node_id\x18\x04 \x01(\x04\x12\r\n\x05\x65poch\x18\x05 \x01(\x04\x12\x13\n\x0bsnapshot_id\x18\x06 \x01(\t\x12\x12\n\nstarted_ms\x18\x07 \x01(\x04\x12\x10\n\x08\x65nded_ms\x18\x08 \x01(\x04\x12\x14\n\x0c\x65rror_reason\x18\t \x01(\t\x12\x15\n\rerror_message\x18\n \x01(\t\x12$\n\x06\x65vents\x18\x0b \x03(\x0b\x32\x14.quiesce.v1.JobEvent\x12\x12\n\nrepository\x18\x0c \x01(\t\x12\x0e\n\x06policy\x18\r \x01(\t\x12\x16\n\x0e\x64iverged_nodes\x18( \x03(\x04\"5\n\x08JobEvent\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x04\x12\x0c\n\x04step\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"s\n\x13\x43reateBackupRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x11\n\tdatabases\x18\x02 \x03(\t\x12\x0f\n\x07node_id\x18\x03 \x01(\x04\x12\x10\n\x08lease_ms\x18\x04 \x01(\x04\x12\x12\n\nrate_limit\x18\x05 \x01(\x04\":\n\x14PreviewBackupRequest\x12\x11\n\tdatabases\x18\x01 \x03(\t\x12\x0f\n\x07node_id\x18\x02 \x01(\x04\"@\n\rBackupPreview\x12/\n\ncandidates\x18\x01 \x03(\x0b\x32\x1b.quiesce.v1.BackupCandidate\"P\n\x0f\x42\x61\x63kupCandidate\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x10\n\x08\x65ligible\x18\x02 \x01(\x08\x12\r\n\x05leads\x18\x03 \x01(\x08\x12\x0b\n\x03why\x18\x04 \x01(\t\"[\n\x0bJobProgress\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.quiesce.v1.Job\x12.\n\x08snapshot\x18\x02 \x01(\x0b\x32\x1c.quiesce.v1.SnapshotProgress\"!\n\x0fWatchJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\" \n\x0eShowJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\" \n\x0fListJobsRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"1\n\x10ListJobsResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.quiesce.v1.Job\"*\n\x14ListSnapshotsRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\"G\n\x15ListSnapshotsResponse\x12.\n\tsnapshots\x18\x01 \x03(\x0b\x32\x1b.quiesce.v1.SnapshotSummary\"\xa7\x02\n\x0fSnapshotSummary\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\ncontent_id\x18\x02 \x01(\t\x12\x1e\n\x04mark\x18\x03 \x01(\x0b\x32\x10.quiesce.v1.Mark\x12\x12\n\ncluster_id\x18\x04 \x01(\t\x12\x0f\n\x07node_id\x18\x05 \x01(\x04\x12\x12\n\nstarted_ms\x18\x06 \x01(\x04\x12\x10\n\x08\x65nded_ms\x18\x07 \x01(\x04\x12\r\n\x05pages\x18\x08 \x01(\x04\x12\x16\n\x0epages_uploaded\x18\t \x01(\x04\x12\x0f\n\x07records\x18\n \x01(\x04\x12\x11\n\tbytes_raw\x18\x0b \x01(\x04\x12\x16\n\x0e\x62ytes_uploaded\x18\x0c \x01(\x04\x12\x11\n\tdatabases\x18\r \x03(\t\x12\x13\n\x0bverified_ms\x18( \x01(\x04\">\n\x13ShowSnapshotRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x13\n\x0bsnapshot_id\x18\x02 \x01(\t\"Q\n\x0fSnapshotDetails\x12,\n\x07summary\x18\x01 \x01(\x0b\x32\x1b.quiesce.v1.SnapshotSummary\x12\x10\n\x08manifest\x18\x02 \x01(\x0c\"@\n\x15VerifySnapshotRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x13\n\x0bsnapshot_id\x18\x02 \x01(\t\"[\n\x0eVerifyProgress\x12\x13\n\x0bpages_total\x18\x01 \x01(\x04\x12\x12\n\npages_done\x18\x02 \x01(\x04\x12\x12\n\nbytes_read\x18\x03 \x01(\x04\x12\x0c\n\x04\x64one\x18\x04 \x01(\x08\"f\n\x16RestoreSnapshotRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x13\n\x0bsnapshot_id\x18\x02 \x01(\t\x12#\n\x07members\x18\x03 \x03(\x0b\x32\x12.quiesce.v1.Member*\x84\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11JOB_STATE_RUNNING\x10\x01\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x02\x12\x14\n\x10JOB_STATE_FAILED\x10\x03\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x04\x32\xbc\x05\n\x07\x42\x61\x63kups\x12\x44\n\x06\x43reate\x12\x1f.quiesce.v1.CreateBackupRequest\x1a\x17.quiesce.v1.JobProgress0\x01\x12\x46\n\x07Preview\x12 .quiesce.v1.PreviewBackupRequest\x1a\x19.quiesce.v1.BackupPreview\x12?\n\x05Watch\x12\x1b.quiesce.v1.WatchJobRequest\x1a\x17.quiesce.v1.JobProgress0\x01\x12\x37\n\x06\x43\x61ncel\x12\x1c.quiesce.v1.CancelJobRequest\x1a\x0f.quiesce.v1.Job\x12\x36\n\x07ShowJob\x12\x1a.quiesce.v1.ShowJobRequest\x1a\x0f.quiesce.v1.Job\x12\x45\n\x08ListJobs\x12\x1b.quiesce.v1.ListJobsRequest\x1a\x1c.quiesce.v1.ListJobsResponse\x12K\n\x04List\x12 .quiesce.v1.ListSnapshotsRequest\x1a!.quiesce.v1.ListSnapshotsResponse\x12\x44\n\x04Show\x12\x1f.quiesce.v1.ShowSnapshotRequest\x1a\x1b.quiesce.v1.SnapshotDetails\x12I\n\x06Verify\x12!.quiesce.v1.VerifySnapshotRequest\x1a\x1a.quiesce.v1.VerifyProgress0\x01\x12L\n\x07Restore\x12\".quiesce.v1.RestoreSnapshotRequest\x1a\x1b.quiesce.v1.RestoreProgress0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17quiesce/v1/backup.proto\x12\nquiesce.v1\x1a\x18quiesce/v1/latency.proto\x1a\x15quiesce/v1/node.proto\"\xd9\x02\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12#\n\x05state\x18\x02 \x01(\x0e\x32\x14.quiesce.v1.JobState\x12\x0c\n\x04step\x18\x03 \x01(\t\x12\x0f\n\x07node_id\x18\x04 \x01(\x04\x12\r\n\x05\x65poch\x18\x05 \x01(\x04\x12\x13\n\x0bsnapshot_id\x18\x06 \x01(\t\x12\x12\n\nstarted_ms\x18\x07 \x01(\x04\x12\x10\n\x08\x65nded_ms\x18\x08 \x01(\x04\x12\x14\n\x0c\x65rror_reason\x18\t \x01(\t\x12\x15\n\rerror_message\x18\n \x01(\t\x12$\n\x06\x65vents\x18\x0b \x03(\x0b\x32\x14.quiesce.v1.JobEvent\x12\x12\n\nrepository\x18\x0c \x01(\t\x12\x0e\n\x06policy\x18\r \x01(\t\x12\x16\n\x0e\x64iverged_nodes\x18( \x03(\x04\x12)\n\x07\x63lients\x18\x32 \x01(\x0b\x32\x18.quiesce.v1.ClientImpact\"5\n\x08JobEvent\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x04\x12\x0c\n\x04step\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"\x8e\x01\n\x13\x43reateBackupRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x11\n\tdatabases\x18\x02 \x03(\t\x12\x0f\n\x07node_id\x18\x03 \x01(\x04\x12\x10\n\x08lease_ms\x18\x04 \x01(\x04\x12\x12\n\nrate_limit\x18\x05 \x01(\x04\x12\x19\n\x11latency_budget_ms\x18\x32 \x01(\x04\":\n\x14PreviewBackupRequest\x12\x11\n\tdatabases\x18\x01 \x03(\t\x12\x0f\n\x07node_id\x18\x02 \x01(\x04\"@\n\rBackupPreview\x12/\n\ncandidates\x18\x01 \x03(\x0b\x32\x1b.quiesce.v1.BackupCandidate\"P\n\x0f\x42\x61\x63kupCandidate\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x10\n\x08\x65ligible\x18\x02 \x01(\x08\x12\r\n\x05leads\x18\x03 \x01(\x08\x12\x0b\n\x03why\x18\x04 \x01(\t\"[\n\x0bJobProgress\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.quiesce.v1.Job\x12.\n\x08snapshot\x18\x02 \x01(\x0b\x32\x1c.quiesce.v1.SnapshotProgress\"!\n\x0fWatchJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\" \n\x0eShowJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\" \n\x0fListJobsRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"1\n\x10ListJobsResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.quiesce.v1.Job\"*\n\x14ListSnapshotsRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\"G\n\x15ListSnapshotsResponse\x12.\n\tsnapshots\x18\x01 \x03(\x0b\x32\x1b.quiesce.v1.SnapshotSummary\"\xa7\x02\n\x0fSnapshotSummary\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\ncontent_id\x18\x02 \x01(\t\x12\x1e\n\x04mark\x18\x03 \x01(\x0b\x32\x10.quiesce.v1.Mark\x12\x12\n\ncluster_id\x18\x04 \x01(\t\x12\x0f\n\x07node_id\x18\x05 \x01(\x04\x12\x12\n\nstarted_ms\x18\x06 \x01(\x04\x12\x10\n\x08\x65nded_ms\x18\x07 \x01(\x04\x12\r\n\x05pages\x18\x08 \x01(\x04\x12\x16\n\x0epages_uploaded\x18\t \x01(\x04\x12\x0f\n\x07records\x18\n \x01(\x04\x12\x11\n\tbytes_raw\x18\x0b \x01(\x04\x12\x16\n\x0e\x62ytes_uploaded\x18\x0c \x01(\x04\x12\x11\n\tdatabases\x18\r \x03(\t\x12\x13\n\x0bverified_ms\x18( \x01(\x04\">\n\x13ShowSnapshotRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x13\n\x0bsnapshot_id\x18\x02 \x01(\t\"Q\n\x0fSnapshotDetails\x12,\n\x07summary\x18\x01 \x01(\x0b\x32\x1b.quiesce.v1.SnapshotSummary\x12\x10\n\x08manifest\x18\x02 \x01(\x0c\"@\n\x15VerifySnapshotRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x13\n\x0bsnapshot_id\x18\x02 \x01(\t\"[\n\x0eVerifyProgress\x12\x13\n\x0bpages_total\x18\x01 \x01(\x04\x12\x12\n\npages_done\x18\x02 \x01(\x04\x12\x12\n\nbytes_read\x18\x03 \x01(\x04\x12\x0c\n\x04\x64one\x18\x04 \x01(\x08\"f\n\x16RestoreSnapshotRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x13\n\x0bsnapshot_id\x18\x02 \x01(\t\x12#\n\x07members\x18\x03 \x03(\x0b\x32\x12.quiesce.v1.Member*\x84\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11JOB_STATE_RUNNING\x10\x01\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x02\x12\x14\n\x10JOB_STATE_FAILED\x10\x03\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x04\x32\xbc\x05\n\x07\x42\x61\x63kups\x12\x44\n\x06\x43reate\x12\x1f.quiesce.v1.CreateBackupRequest\x1a\x17.quiesce.v1.JobProgress0\x01\x12\x46\n\x07Preview\x12 .quiesce.v1.PreviewBackupRequest\x1a\x19.quiesce.v1.BackupPreview\x12?\n\x05Watch\x12\x1b.quiesce.v1.WatchJobRequest\x1a\x17.quiesce.v1.JobProgress0\x01\x12\x37\n\x06\x43\x61ncel\x12\x1c.quiesce.v1.CancelJobRequest\x1a\x0f.quiesce.v1.Job\x12\x36\n\x07ShowJob\x12\x1a.quiesce.v1.ShowJobRequest\x1a\x0f.quiesce.v1.Job\x12\x45\n\x08ListJobs\x12\x1b.quiesce.v1.ListJobsRequest\x1a\x1c.quiesce.v1.ListJobsResponse\x12K\n\x04List\x12 .quiesce.v1.ListSnapshotsRequest\x1a!.quiesce.v1.ListSnapshotsResponse\x12\x44\n\x04Show\x12\x1f.quiesce.v1.ShowSnapshotRequest\x1a\x1b.quiesce.v1.SnapshotDetails\x12I\n\x06Verify\x12!.quiesce.v1.VerifySnapshotRequest\x1a\x1a.quiesce.v1.VerifyProgress0\x01\x12L\n\x07Restore\x12\".quiesce.v1.RestoreSnapshotRequest\x1a\x1b.quiesce.v1.RestoreProgress0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'quiesce.v1.backup_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_JOBSTATE']._serialized_start=1856
-  _globals['_JOBSTATE']._serialized_end=1988
-  _globals['_JOB']._serialized_start=63
-  _globals['_JOB']._serialized_end=365
-  _globals['_JOBEVENT']._serialized_start=367
-  _globals['_JOBEVENT']._serialized_end=420
-  _globals['_CREATEBACKUPREQUEST']._serialized_start=422
-  _globals['_CREATEBACKUPREQUEST']._serialized_end=537
-  _globals['_PREVIEWBACKUPREQUEST']._serialized_start=539
-  _globals['_PREVIEWBACKUPREQUEST']._serialized_end=597
-  _globals['_BACKUPPREVIEW']._serialized_start=599
-  _globals['_BACKUPPREVIEW']._serialized_end=663
-  _globals['_BACKUPCANDIDATE']._serialized_start=665
-  _globals['_BACKUPCANDIDATE']._serialized_end=745
-  _globals['_JOBPROGRESS']._serialized_start=747
-  _globals['_JOBPROGRESS']._serialized_end=838
-  _globals['_WATCHJOBREQUEST']._serialized_start=840
-  _globals['_WATCHJOBREQUEST']._serialized_end=873
-  _globals['_SHOWJOBREQUEST']._serialized_start=875
-  _globals['_SHOWJOBREQUEST']._serialized_end=907
-  _globals['_CANCELJOBREQUEST']._serialized_start=909
-  _globals['_CANCELJOBREQUEST']._serialized_end=943
-  _globals['_LISTJOBSREQUEST']._serialized_start=945
-  _globals['_LISTJOBSREQUEST']._serialized_end=977
-  _globals['_LISTJOBSRESPONSE']._serialized_start=979
-  _globals['_LISTJOBSRESPONSE']._serialized_end=1028
-  _globals['_LISTSNAPSHOTSREQUEST']._serialized_start=1030
-  _globals['_LISTSNAPSHOTSREQUEST']._serialized_end=1072
-  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_start=1074
-  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_end=1145
-  _globals['_SNAPSHOTSUMMARY']._serialized_start=1148
-  _globals['_SNAPSHOTSUMMARY']._serialized_end=1443
-  _globals['_SHOWSNAPSHOTREQUEST']._serialized_start=1445
-  _globals['_SHOWSNAPSHOTREQUEST']._serialized_end=1507
-  _globals['_SNAPSHOTDETAILS']._serialized_start=1509
-  _globals['_SNAPSHOTDETAILS']._serialized_end=1590
-  _globals['_VERIFYSNAPSHOTREQUEST']._serialized_start=1592
-  _globals['_VERIFYSNAPSHOTREQUEST']._serialized_end=1656
-  _globals['_VERIFYPROGRESS']._serialized_start=1658
-  _globals['_VERIFYPROGRESS']._serialized_end=1749
-  _globals['_RESTORESNAPSHOTREQUEST']._serialized_start=1751
-  _globals['_RESTORESNAPSHOTREQUEST']._serialized_end=1853
-  _globals['_BACKUPS']._serialized_start=1991
-  _globals['_BACKUPS']._serialized_end=2691
+  _globals['_JOBSTATE']._serialized_start=1953
+  _globals['_JOBSTATE']._serialized_end=2085
+  _globals['_JOB']._serialized_start=89
+  _globals['_JOB']._serialized_end=434
+  _globals['_JOBEVENT']._serialized_start=436
+  _globals['_JOBEVENT']._serialized_end=489
+  _globals['_CREATEBACKUPREQUEST']._serialized_start=492
+  _globals['_CREATEBACKUPREQUEST']._serialized_end=634
+  _globals['_PREVIEWBACKUPREQUEST']._serialized_start=636
+  _globals['_PREVIEWBACKUPREQUEST']._serialized_end=694
+  _globals['_BACKUPPREVIEW']._serialized_start=696
+  _globals['_BACKUPPREVIEW']._serialized_end=760
+  _globals['_BACKUPCANDIDATE']._serialized_start=762
+  _globals['_BACKUPCANDIDATE']._serialized_end=842
+  _globals['_JOBPROGRESS']._serialized_start=844
+  _globals['_JOBPROGRESS']._serialized_end=935
+  _globals['_WATCHJOBREQUEST']._serialized_start=937
+  _globals['_WATCHJOBREQUEST']._serialized_end=970
+  _globals['_SHOWJOBREQUEST']._serialized_start=972
+  _globals['_SHOWJOBREQUEST']._serialized_end=1004
+  _globals['_CANCELJOBREQUEST']._serialized_start=1006
+  _globals['_CANCELJOBREQUEST']._serialized_end=1040
+  _globals['_LISTJOBSREQUEST']._serialized_start=1042
+  _globals['_LISTJOBSREQUEST']._serialized_end=1074
+  _globals['_LISTJOBSRESPONSE']._serialized_start=1076
+  _globals['_LISTJOBSRESPONSE']._serialized_end=1125
+  _globals['_LISTSNAPSHOTSREQUEST']._serialized_start=1127
+  _globals['_LISTSNAPSHOTSREQUEST']._serialized_end=1169
+  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_start=1171
+  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_end=1242
+  _globals['_SNAPSHOTSUMMARY']._serialized_start=1245
+  _globals['_SNAPSHOTSUMMARY']._serialized_end=1540
+  _globals['_SHOWSNAPSHOTREQUEST']._serialized_start=1542
+  _globals['_SHOWSNAPSHOTREQUEST']._serialized_end=1604
+  _globals['_SNAPSHOTDETAILS']._serialized_start=1606
+  _globals['_SNAPSHOTDETAILS']._serialized_end=1687
+  _globals['_VERIFYSNAPSHOTREQUEST']._serialized_start=1689
+  _globals['_VERIFYSNAPSHOTREQUEST']._serialized_end=1753
+  _globals['_VERIFYPROGRESS']._serialized_start=1755
+  _globals['_VERIFYPROGRESS']._serialized_end=1846
+  _globals['_RESTORESNAPSHOTREQUEST']._serialized_start=1848
+  _globals['_RESTORESNAPSHOTREQUEST']._serialized_end=1950
+  _globals['_BACKUPS']._serialized_start=2088
+  _globals['_BACKUPS']._serialized_end=2788
 # @@protoc_insertion_point(module_scope)

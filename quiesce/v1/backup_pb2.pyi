@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from quiesce.v1 import latency_pb2 as _latency_pb2
 from quiesce.v1 import node_pb2 as _node_pb2
 import builtins as _builtins
 import sys
@@ -59,6 +60,7 @@ class Job(_message.Message):
     REPOSITORY_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     DIVERGED_NODES_FIELD_NUMBER: _builtins.int
+    CLIENTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     state: Global___JobState.ValueType
     step: _builtins.str
@@ -80,6 +82,10 @@ class Job(_message.Message):
     def diverged_nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Nodes that did not hold at the mark what the majority held, or whose store is damaged."""
 
+    @_builtins.property
+    def clients(self) -> _latency_pb2.ClientImpact:
+        """As far as it is known."""
+
     def __init__(
         self,
         *,
@@ -97,10 +103,11 @@ class Job(_message.Message):
         repository: _builtins.str = ...,
         policy: _builtins.str = ...,
         diverged_nodes: _abc.Iterable[_builtins.int] | None = ...,
+        clients: _latency_pb2.ClientImpact | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clients", b"clients"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["diverged_nodes", b"diverged_nodes", "ended_ms", b"ended_ms", "epoch", b"epoch", "error_message", b"error_message", "error_reason", b"error_reason", "events", b"events", "id", b"id", "node_id", b"node_id", "policy", b"policy", "repository", b"repository", "snapshot_id", b"snapshot_id", "started_ms", b"started_ms", "state", b"state", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clients", b"clients", "diverged_nodes", b"diverged_nodes", "ended_ms", b"ended_ms", "epoch", b"epoch", "error_message", b"error_message", "error_reason", b"error_reason", "events", b"events", "id", b"id", "node_id", b"node_id", "policy", b"policy", "repository", b"repository", "snapshot_id", b"snapshot_id", "started_ms", b"started_ms", "state", b"state", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -140,6 +147,7 @@ class CreateBackupRequest(_message.Message):
     NODE_ID_FIELD_NUMBER: _builtins.int
     LEASE_MS_FIELD_NUMBER: _builtins.int
     RATE_LIMIT_FIELD_NUMBER: _builtins.int
+    LATENCY_BUDGET_MS_FIELD_NUMBER: _builtins.int
     repository: _builtins.str
     """Empty: the coordinator's default repository."""
     node_id: _builtins.int
@@ -147,6 +155,8 @@ class CreateBackupRequest(_message.Message):
     lease_ms: _builtins.int
     """0: the coordinator's default."""
     rate_limit: _builtins.int
+    latency_budget_ms: _builtins.int
+    """Clients are to wait no longer in 99 calls of 100; 0: the coordinator's default."""
     @_builtins.property
     def databases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -157,10 +167,11 @@ class CreateBackupRequest(_message.Message):
         node_id: _builtins.int = ...,
         lease_ms: _builtins.int = ...,
         rate_limit: _builtins.int = ...,
+        latency_budget_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["databases", b"databases", "lease_ms", b"lease_ms", "node_id", b"node_id", "rate_limit", b"rate_limit", "repository", b"repository"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["databases", b"databases", "latency_budget_ms", b"latency_budget_ms", "lease_ms", b"lease_ms", "node_id", b"node_id", "rate_limit", b"rate_limit", "repository", b"repository"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

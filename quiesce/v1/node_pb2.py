@@ -23,73 +23,74 @@ _sym_db = _symbol_database.Default()
 
 
 from quiesce.v1 import attest_pb2 as quiesce_dot_v1_dot_attest__pb2
+from quiesce.v1 import latency_pb2 as quiesce_dot_v1_dot_latency__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15quiesce/v1/node.proto\x12\nquiesce.v1\x1a\x17quiesce/v1/attest.proto\"\x0f\n\rStatusRequest\"\xe3\x03\n\nNodeStatus\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x12\n\ncluster_id\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\"\n\x04role\x18\x04 \x01(\x0e\x32\x14.quiesce.v1.NodeRole\x12)\n\x07serving\x18\x05 \x01(\x0e\x32\x18.quiesce.v1.ServingState\x12\x0c\n\x04term\x18\x06 \x01(\x04\x12\x11\n\tleader_id\x18\x07 \x01(\x04\x12\x14\n\x0c\x63ommit_index\x18\x08 \x01(\x04\x12\x15\n\rapplied_index\x18\t \x01(\x04\x12\x17\n\x0f\x66irst_log_index\x18\n \x01(\x04\x12\x11\n\tlog_bytes\x18\x0b \x01(\x04\x12(\n\x05lease\x18\x0c \x01(\x0b\x32\x19.quiesce.v1.RotationLease\x12\x13\n\x0blog_time_ms\x18\r \x01(\x04\x12#\n\x07members\x18\x0e \x03(\x0b\x32\x12.quiesce.v1.Member\x12\x0f\n\x07version\x18\x0f \x01(\t\x12\x13\n\x0b\x63heckpoints\x18\x10 \x03(\x04\x12(\n\x07history\x18\x11 \x03(\x0b\x32\x17.quiesce.v1.StateChange\x12\"\n\x04\x64isk\x18\x12 \x01(\x0b\x32\x14.quiesce.v1.DiskRoom\"C\n\x08\x44iskRoom\x12\x12\n\nfree_bytes\x18\x01 \x01(\x04\x12\x15\n\rreserve_bytes\x18\x02 \x01(\x04\x12\x0c\n\x04\x66ull\x18\x03 \x01(\x08\"U\n\x0bStateChange\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.quiesce.v1.ServingState\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x04\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xb0\x01\n\x06Member\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x18\n\x0bmatch_index\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x13\n\x06\x61\x63tive\x18\x04 \x01(\x08H\x01\x88\x01\x01\x12\x17\n\x0f\x62\x61\x63kup_priority\x18\x05 \x01(\x05\x12\x0f\n\x07learner\x18\x06 \x01(\x08\x12\x10\n\x08nobackup\x18\x07 \x01(\x08\x42\x0e\n\x0c_match_indexB\t\n\x07_active\"\x10\n\x0eMembersRequest\"w\n\x0fMembersResponse\x12#\n\x07members\x18\x01 \x03(\x0b\x32\x12.quiesce.v1.Member\x12\x11\n\tleader_id\x18\x02 \x01(\x04\x12\x12\n\ncluster_id\x18\x03 \x01(\t\x12\x18\n\x10removed_node_ids\x18\x04 \x03(\x04\"2\n\x0e\x41\x64\x64NodeRequest\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"%\n\x12PromoteNodeRequest\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\"$\n\x11RemoveNodeRequest\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\"<\n\x18\x43hangeNodeAddressRequest\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"/\n\x19TransferLeadershipRequest\x12\x12\n\nto_node_id\x18\x01 \x01(\x04\"/\n\x1aTransferLeadershipResponse\x12\x11\n\tleader_id\x18\x01 \x01(\x04\"\x86\x01\n\rRotationLease\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x13\n\x0b\x61\x63quired_ms\x18\x04 \x01(\x04\x12\x12\n\nexpires_ms\x18\x05 \x01(\x04\x12\r\n\x05\x65poch\x18\x06 \x01(\x04\x12\r\n\x05\x66\x65nce\x18\x07 \x01(\x04\"N\n\x0c\x44rainRequest\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0e\n\x06ttl_ms\x18\x04 \x01(\x04\"W\n\x11RenewDrainRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0e\n\x06ttl_ms\x18\x02 \x01(\x04\x12\r\n\x05\x66\x65nce\x18\x03 \x01(\x04\x12\x14\n\x0ctake_over_as\x18\x04 \x01(\t\".\n\x0eUndrainRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x04\"\x11\n\x0fUndrainResponse\"A\n\x11\x43heckpointRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0e\n\x06\x61ttest\x18\x02 \x01(\x08\x12\r\n\x05\x66\x65nce\x18\x03 \x01(\x04\"C\n\x04Mark\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x0f\n\x07time_ms\x18\x03 \x01(\x04\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\"\x83\x01\n\x13TakeSnapshotRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x13\n\x0bsnapshot_id\x18\x02 \x01(\t\x12\x12\n\nrepository\x18\x03 \x01(\t\x12\x11\n\tdatabases\x18\x04 \x03(\t\x12\x12\n\nrate_limit\x18\x05 \x01(\x04\x12\r\n\x05\x66\x65nce\x18\x06 \x01(\x04\"\xb2\x02\n\x10SnapshotProgress\x12\x31\n\x05phase\x18\x01 \x01(\x0e\x32\".quiesce.v1.SnapshotProgress.Phase\x12\x13\n\x0bpages_total\x18\x02 \x01(\x04\x12\x12\n\npages_done\x18\x03 \x01(\x04\x12\x14\n\x0cpages_reused\x18\x04 \x01(\x04\x12\x12\n\nbytes_read\x18\x05 \x01(\x04\x12\x16\n\x0e\x62ytes_uploaded\x18\x06 \x01(\x04\x12\x0f\n\x07records\x18\x07 \x01(\x04\x12\x16\n\x0emanifest_draft\x18\x08 \x01(\x0c\"W\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x12\n\x0ePHASE_SCANNING\x10\x01\x12\x13\n\x0fPHASE_UPLOADING\x10\x02\x12\x0e\n\nPHASE_DONE\x10\x03\"5\n\x15\x44ropCheckpointRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x04\"\x18\n\x16\x44ropCheckpointResponse\"v\n\x12RestoreNodeRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x13\n\x0bsnapshot_id\x18\x02 \x01(\t\x12\x12\n\ncluster_id\x18\x03 \x01(\t\x12#\n\x07members\x18\x04 \x03(\x0b\x32\x12.quiesce.v1.Member\"\x95\x01\n\x0fRestoreProgress\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x13\n\x0bpages_total\x18\x02 \x01(\x04\x12\x12\n\npages_done\x18\x03 \x01(\x04\x12\x12\n\nbytes_read\x18\x04 \x01(\x04\x12\x0f\n\x07records\x18\x05 \x01(\x04\x12\x15\n\rindex_entries\x18\x06 \x01(\x04\x12\x0c\n\x04\x64one\x18\x07 \x01(\x08*l\n\x08NodeRole\x12\x19\n\x15NODE_ROLE_UNSPECIFIED\x10\x00\x12\x16\n\x12NODE_ROLE_FOLLOWER\x10\x01\x12\x17\n\x13NODE_ROLE_CANDIDATE\x10\x02\x12\x14\n\x10NODE_ROLE_LEADER\x10\x03*\xc2\x01\n\x0cServingState\x12\x1d\n\x19SERVING_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15SERVING_STATE_SERVING\x10\x01\x12\x1a\n\x16SERVING_STATE_DRAINING\x10\x02\x12\x19\n\x15SERVING_STATE_DRAINED\x10\x03\x12\x1d\n\x19SERVING_STATE_CATCHING_UP\x10\x04\x12\"\n\x1eSERVING_STATE_AWAITING_RESTORE\x10\x05\x32\xae\t\n\x04Node\x12;\n\x06Status\x12\x19.quiesce.v1.StatusRequest\x1a\x16.quiesce.v1.NodeStatus\x12\x42\n\x07Members\x12\x1a.quiesce.v1.MembersRequest\x1a\x1b.quiesce.v1.MembersResponse\x12\x63\n\x12TransferLeadership\x12%.quiesce.v1.TransferLeadershipRequest\x1a&.quiesce.v1.TransferLeadershipResponse\x12\x42\n\x07\x41\x64\x64Node\x12\x1a.quiesce.v1.AddNodeRequest\x1a\x1b.quiesce.v1.MembersResponse\x12J\n\x0bPromoteNode\x12\x1e.quiesce.v1.PromoteNodeRequest\x1a\x1b.quiesce.v1.MembersResponse\x12H\n\nRemoveNode\x12\x1d.quiesce.v1.RemoveNodeRequest\x1a\x1b.quiesce.v1.MembersResponse\x12V\n\x11\x43hangeNodeAddress\x12$.quiesce.v1.ChangeNodeAddressRequest\x1a\x1b.quiesce.v1.MembersResponse\x12<\n\x05\x44rain\x12\x18.quiesce.v1.DrainRequest\x1a\x19.quiesce.v1.RotationLease\x12\x46\n\nRenewDrain\x12\x1d.quiesce.v1.RenewDrainRequest\x1a\x19.quiesce.v1.RotationLease\x12\x42\n\x07Undrain\x12\x1a.quiesce.v1.UndrainRequest\x1a\x1b.quiesce.v1.UndrainResponse\x12=\n\nCheckpoint\x12\x1d.quiesce.v1.CheckpointRequest\x1a\x10.quiesce.v1.Mark\x12O\n\x0cTakeSnapshot\x12\x1f.quiesce.v1.TakeSnapshotRequest\x1a\x1c.quiesce.v1.SnapshotProgress0\x01\x12W\n\x0e\x44ropCheckpoint\x12!.quiesce.v1.DropCheckpointRequest\x1a\".quiesce.v1.DropCheckpointResponse\x12N\n\x0bPrepareMark\x12\x1e.quiesce.v1.PrepareMarkRequest\x1a\x1f.quiesce.v1.PrepareMarkResponse\x12\x41\n\x06\x41ttest\x12\x19.quiesce.v1.AttestRequest\x1a\x1a.quiesce.v1.AttestProgress0\x01\x12H\n\x07Restore\x12\x1e.quiesce.v1.RestoreNodeRequest\x1a\x1b.quiesce.v1.RestoreProgress0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15quiesce/v1/node.proto\x12\nquiesce.v1\x1a\x17quiesce/v1/attest.proto\x1a\x18quiesce/v1/latency.proto\"\x0f\n\rStatusRequest\"\xe3\x03\n\nNodeStatus\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x12\n\ncluster_id\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\"\n\x04role\x18\x04 \x01(\x0e\x32\x14.quiesce.v1.NodeRole\x12)\n\x07serving\x18\x05 \x01(\x0e\x32\x18.quiesce.v1.ServingState\x12\x0c\n\x04term\x18\x06 \x01(\x04\x12\x11\n\tleader_id\x18\x07 \x01(\x04\x12\x14\n\x0c\x63ommit_index\x18\x08 \x01(\x04\x12\x15\n\rapplied_index\x18\t \x01(\x04\x12\x17\n\x0f\x66irst_log_index\x18\n \x01(\x04\x12\x11\n\tlog_bytes\x18\x0b \x01(\x04\x12(\n\x05lease\x18\x0c \x01(\x0b\x32\x19.quiesce.v1.RotationLease\x12\x13\n\x0blog_time_ms\x18\r \x01(\x04\x12#\n\x07members\x18\x0e \x03(\x0b\x32\x12.quiesce.v1.Member\x12\x0f\n\x07version\x18\x0f \x01(\t\x12\x13\n\x0b\x63heckpoints\x18\x10 \x03(\x04\x12(\n\x07history\x18\x11 \x03(\x0b\x32\x17.quiesce.v1.StateChange\x12\"\n\x04\x64isk\x18\x12 \x01(\x0b\x32\x14.quiesce.v1.DiskRoom\"C\n\x08\x44iskRoom\x12\x12\n\nfree_bytes\x18\x01 \x01(\x04\x12\x15\n\rreserve_bytes\x18\x02 \x01(\x04\x12\x0c\n\x04\x66ull\x18\x03 \x01(\x08\"U\n\x0bStateChange\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.quiesce.v1.ServingState\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x04\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xb0\x01\n\x06Member\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x18\n\x0bmatch_index\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x13\n\x06\x61\x63tive\x18\x04 \x01(\x08H\x01\x88\x01\x01\x12\x17\n\x0f\x62\x61\x63kup_priority\x18\x05 \x01(\x05\x12\x0f\n\x07learner\x18\x06 \x01(\x08\x12\x10\n\x08nobackup\x18\x07 \x01(\x08\x42\x0e\n\x0c_match_indexB\t\n\x07_active\"\x10\n\x0eMembersRequest\"w\n\x0fMembersResponse\x12#\n\x07members\x18\x01 \x03(\x0b\x32\x12.quiesce.v1.Member\x12\x11\n\tleader_id\x18\x02 \x01(\x04\x12\x12\n\ncluster_id\x18\x03 \x01(\t\x12\x18\n\x10removed_node_ids\x18\x04 \x03(\x04\"2\n\x0e\x41\x64\x64NodeRequest\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"%\n\x12PromoteNodeRequest\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\"$\n\x11RemoveNodeRequest\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\"<\n\x18\x43hangeNodeAddressRequest\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"/\n\x19TransferLeadershipRequest\x12\x12\n\nto_node_id\x18\x01 \x01(\x04\"/\n\x1aTransferLeadershipResponse\x12\x11\n\tleader_id\x18\x01 \x01(\x04\"\x86\x01\n\rRotationLease\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x13\n\x0b\x61\x63quired_ms\x18\x04 \x01(\x04\x12\x12\n\nexpires_ms\x18\x05 \x01(\x04\x12\r\n\x05\x65poch\x18\x06 \x01(\x04\x12\r\n\x05\x66\x65nce\x18\x07 \x01(\x04\"N\n\x0c\x44rainRequest\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0e\n\x06ttl_ms\x18\x04 \x01(\x04\"W\n\x11RenewDrainRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0e\n\x06ttl_ms\x18\x02 \x01(\x04\x12\r\n\x05\x66\x65nce\x18\x03 \x01(\x04\x12\x14\n\x0ctake_over_as\x18\x04 \x01(\t\".\n\x0eUndrainRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x04\"\x11\n\x0fUndrainResponse\"A\n\x11\x43heckpointRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0e\n\x06\x61ttest\x18\x02 \x01(\x08\x12\r\n\x05\x66\x65nce\x18\x03 \x01(\x04\"C\n\x04Mark\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x0f\n\x07time_ms\x18\x03 \x01(\x04\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\"\x83\x01\n\x13TakeSnapshotRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x13\n\x0bsnapshot_id\x18\x02 \x01(\t\x12\x12\n\nrepository\x18\x03 \x01(\t\x12\x11\n\tdatabases\x18\x04 \x03(\t\x12\x12\n\nrate_limit\x18\x05 \x01(\x04\x12\r\n\x05\x66\x65nce\x18\x06 \x01(\x04\"\xb2\x02\n\x10SnapshotProgress\x12\x31\n\x05phase\x18\x01 \x01(\x0e\x32\".quiesce.v1.SnapshotProgress.Phase\x12\x13\n\x0bpages_total\x18\x02 \x01(\x04\x12\x12\n\npages_done\x18\x03 \x01(\x04\x12\x14\n\x0cpages_reused\x18\x04 \x01(\x04\x12\x12\n\nbytes_read\x18\x05 \x01(\x04\x12\x16\n\x0e\x62ytes_uploaded\x18\x06 \x01(\x04\x12\x0f\n\x07records\x18\x07 \x01(\x04\x12\x16\n\x0emanifest_draft\x18\x08 \x01(\x0c\"W\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x12\n\x0ePHASE_SCANNING\x10\x01\x12\x13\n\x0fPHASE_UPLOADING\x10\x02\x12\x0e\n\nPHASE_DONE\x10\x03\"5\n\x15\x44ropCheckpointRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x04\"\x18\n\x16\x44ropCheckpointResponse\"v\n\x12RestoreNodeRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x13\n\x0bsnapshot_id\x18\x02 \x01(\t\x12\x12\n\ncluster_id\x18\x03 \x01(\t\x12#\n\x07members\x18\x04 \x03(\x0b\x32\x12.quiesce.v1.Member\"\x95\x01\n\x0fRestoreProgress\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x13\n\x0bpages_total\x18\x02 \x01(\x04\x12\x12\n\npages_done\x18\x03 \x01(\x04\x12\x12\n\nbytes_read\x18\x04 \x01(\x04\x12\x0f\n\x07records\x18\x05 \x01(\x04\x12\x15\n\rindex_entries\x18\x06 \x01(\x04\x12\x0c\n\x04\x64one\x18\x07 \x01(\x08*l\n\x08NodeRole\x12\x19\n\x15NODE_ROLE_UNSPECIFIED\x10\x00\x12\x16\n\x12NODE_ROLE_FOLLOWER\x10\x01\x12\x17\n\x13NODE_ROLE_CANDIDATE\x10\x02\x12\x14\n\x10NODE_ROLE_LEADER\x10\x03*\xc2\x01\n\x0cServingState\x12\x1d\n\x19SERVING_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15SERVING_STATE_SERVING\x10\x01\x12\x1a\n\x16SERVING_STATE_DRAINING\x10\x02\x12\x19\n\x15SERVING_STATE_DRAINED\x10\x03\x12\x1d\n\x19SERVING_STATE_CATCHING_UP\x10\x04\x12\"\n\x1eSERVING_STATE_AWAITING_RESTORE\x10\x05\x32\xda\n\n\x04Node\x12;\n\x06Status\x12\x19.quiesce.v1.StatusRequest\x1a\x16.quiesce.v1.NodeStatus\x12\x42\n\x07Members\x12\x1a.quiesce.v1.MembersRequest\x1a\x1b.quiesce.v1.MembersResponse\x12\x63\n\x12TransferLeadership\x12%.quiesce.v1.TransferLeadershipRequest\x1a&.quiesce.v1.TransferLeadershipResponse\x12\x42\n\x07\x41\x64\x64Node\x12\x1a.quiesce.v1.AddNodeRequest\x1a\x1b.quiesce.v1.MembersResponse\x12J\n\x0bPromoteNode\x12\x1e.quiesce.v1.PromoteNodeRequest\x1a\x1b.quiesce.v1.MembersResponse\x12H\n\nRemoveNode\x12\x1d.quiesce.v1.RemoveNodeRequest\x1a\x1b.quiesce.v1.MembersResponse\x12V\n\x11\x43hangeNodeAddress\x12$.quiesce.v1.ChangeNodeAddressRequest\x1a\x1b.quiesce.v1.MembersResponse\x12<\n\x05\x44rain\x12\x18.quiesce.v1.DrainRequest\x1a\x19.quiesce.v1.RotationLease\x12\x46\n\nRenewDrain\x12\x1d.quiesce.v1.RenewDrainRequest\x1a\x19.quiesce.v1.RotationLease\x12\x42\n\x07Undrain\x12\x1a.quiesce.v1.UndrainRequest\x1a\x1b.quiesce.v1.UndrainResponse\x12=\n\nCheckpoint\x12\x1d.quiesce.v1.CheckpointRequest\x1a\x10.quiesce.v1.Mark\x12O\n\x0cTakeSnapshot\x12\x1f.quiesce.v1.TakeSnapshotRequest\x1a\x1c.quiesce.v1.SnapshotProgress0\x01\x12W\n\x0e\x44ropCheckpoint\x12!.quiesce.v1.DropCheckpointRequest\x1a\".quiesce.v1.DropCheckpointResponse\x12N\n\x0bPrepareMark\x12\x1e.quiesce.v1.PrepareMarkRequest\x1a\x1f.quiesce.v1.PrepareMarkResponse\x12\x41\n\x06\x41ttest\x12\x19.quiesce.v1.AttestRequest\x1a\x1a.quiesce.v1.AttestProgress0\x01\x12T\n\rClientLatency\x12 .quiesce.v1.ClientLatencyRequest\x1a!.quiesce.v1.ClientLatencyResponse\x12T\n\rSetWorkerRate\x12 .quiesce.v1.SetWorkerRateRequest\x1a!.quiesce.v1.SetWorkerRateResponse\x12H\n\x07Restore\x12\x1e.quiesce.v1.RestoreNodeRequest\x1a\x1b.quiesce.v1.RestoreProgress0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'quiesce.v1.node_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_NODEROLE']._serialized_start=2633
-  _globals['_NODEROLE']._serialized_end=2741
-  _globals['_SERVINGSTATE']._serialized_start=2744
-  _globals['_SERVINGSTATE']._serialized_end=2938
-  _globals['_STATUSREQUEST']._serialized_start=62
-  _globals['_STATUSREQUEST']._serialized_end=77
-  _globals['_NODESTATUS']._serialized_start=80
-  _globals['_NODESTATUS']._serialized_end=563
-  _globals['_DISKROOM']._serialized_start=565
-  _globals['_DISKROOM']._serialized_end=632
-  _globals['_STATECHANGE']._serialized_start=634
-  _globals['_STATECHANGE']._serialized_end=719
-  _globals['_MEMBER']._serialized_start=722
-  _globals['_MEMBER']._serialized_end=898
-  _globals['_MEMBERSREQUEST']._serialized_start=900
-  _globals['_MEMBERSREQUEST']._serialized_end=916
-  _globals['_MEMBERSRESPONSE']._serialized_start=918
-  _globals['_MEMBERSRESPONSE']._serialized_end=1037
-  _globals['_ADDNODEREQUEST']._serialized_start=1039
-  _globals['_ADDNODEREQUEST']._serialized_end=1089
-  _globals['_PROMOTENODEREQUEST']._serialized_start=1091
-  _globals['_PROMOTENODEREQUEST']._serialized_end=1128
-  _globals['_REMOVENODEREQUEST']._serialized_start=1130
-  _globals['_REMOVENODEREQUEST']._serialized_end=1166
-  _globals['_CHANGENODEADDRESSREQUEST']._serialized_start=1168
-  _globals['_CHANGENODEADDRESSREQUEST']._serialized_end=1228
-  _globals['_TRANSFERLEADERSHIPREQUEST']._serialized_start=1230
-  _globals['_TRANSFERLEADERSHIPREQUEST']._serialized_end=1277
-  _globals['_TRANSFERLEADERSHIPRESPONSE']._serialized_start=1279
-  _globals['_TRANSFERLEADERSHIPRESPONSE']._serialized_end=1326
-  _globals['_ROTATIONLEASE']._serialized_start=1329
-  _globals['_ROTATIONLEASE']._serialized_end=1463
-  _globals['_DRAINREQUEST']._serialized_start=1465
-  _globals['_DRAINREQUEST']._serialized_end=1543
-  _globals['_RENEWDRAINREQUEST']._serialized_start=1545
-  _globals['_RENEWDRAINREQUEST']._serialized_end=1632
-  _globals['_UNDRAINREQUEST']._serialized_start=1634
-  _globals['_UNDRAINREQUEST']._serialized_end=1680
-  _globals['_UNDRAINRESPONSE']._serialized_start=1682
-  _globals['_UNDRAINRESPONSE']._serialized_end=1699
-  _globals['_CHECKPOINTREQUEST']._serialized_start=1701
-  _globals['_CHECKPOINTREQUEST']._serialized_end=1766
-  _globals['_MARK']._serialized_start=1768
-  _globals['_MARK']._serialized_end=1835
-  _globals['_TAKESNAPSHOTREQUEST']._serialized_start=1838
-  _globals['_TAKESNAPSHOTREQUEST']._serialized_end=1969
-  _globals['_SNAPSHOTPROGRESS']._serialized_start=1972
-  _globals['_SNAPSHOTPROGRESS']._serialized_end=2278
-  _globals['_SNAPSHOTPROGRESS_PHASE']._serialized_start=2191
-  _globals['_SNAPSHOTPROGRESS_PHASE']._serialized_end=2278
-  _globals['_DROPCHECKPOINTREQUEST']._serialized_start=2280
-  _globals['_DROPCHECKPOINTREQUEST']._serialized_end=2333
-  _globals['_DROPCHECKPOINTRESPONSE']._serialized_start=2335
-  _globals['_DROPCHECKPOINTRESPONSE']._serialized_end=2359
-  _globals['_RESTORENODEREQUEST']._serialized_start=2361
-  _globals['_RESTORENODEREQUEST']._serialized_end=2479
-  _globals['_RESTOREPROGRESS']._serialized_start=2482
-  _globals['_RESTOREPROGRESS']._serialized_end=2631
-  _globals['_NODE']._serialized_start=2941
-  _globals['_NODE']._serialized_end=4139
+  _globals['_NODEROLE']._serialized_start=2659
+  _globals['_NODEROLE']._serialized_end=2767
+  _globals['_SERVINGSTATE']._serialized_start=2770
+  _globals['_SERVINGSTATE']._serialized_end=2964
+  _globals['_STATUSREQUEST']._serialized_start=88
+  _globals['_STATUSREQUEST']._serialized_end=103
+  _globals['_NODESTATUS']._serialized_start=106
+  _globals['_NODESTATUS']._serialized_end=589
+  _globals['_DISKROOM']._serialized_start=591
+  _globals['_DISKROOM']._serialized_end=658
+  _globals['_STATECHANGE']._serialized_start=660
+  _globals['_STATECHANGE']._serialized_end=745
+  _globals['_MEMBER']._serialized_start=748
+  _globals['_MEMBER']._serialized_end=924
+  _globals['_MEMBERSREQUEST']._serialized_start=926
+  _globals['_MEMBERSREQUEST']._serialized_end=942
+  _globals['_MEMBERSRESPONSE']._serialized_start=944
+  _globals['_MEMBERSRESPONSE']._serialized_end=1063
+  _globals['_ADDNODEREQUEST']._serialized_start=1065
+  _globals['_ADDNODEREQUEST']._serialized_end=1115
+  _globals['_PROMOTENODEREQUEST']._serialized_start=1117
+  _globals['_PROMOTENODEREQUEST']._serialized_end=1154
+  _globals['_REMOVENODEREQUEST']._serialized_start=1156
+  _globals['_REMOVENODEREQUEST']._serialized_end=1192
+  _globals['_CHANGENODEADDRESSREQUEST']._serialized_start=1194
+  _globals['_CHANGENODEADDRESSREQUEST']._serialized_end=1254
+  _globals['_TRANSFERLEADERSHIPREQUEST']._serialized_start=1256
+  _globals['_TRANSFERLEADERSHIPREQUEST']._serialized_end=1303
+  _globals['_TRANSFERLEADERSHIPRESPONSE']._serialized_start=1305
+  _globals['_TRANSFERLEADERSHIPRESPONSE']._serialized_end=1352
+  _globals['_ROTATIONLEASE']._serialized_start=1355
+  _globals['_ROTATIONLEASE']._serialized_end=1489
+  _globals['_DRAINREQUEST']._serialized_start=1491
+  _globals['_DRAINREQUEST']._serialized_end=1569
+  _globals['_RENEWDRAINREQUEST']._serialized_start=1571
+  _globals['_RENEWDRAINREQUEST']._serialized_end=1658
+  _globals['_UNDRAINREQUEST']._serialized_start=1660
+  _globals['_UNDRAINREQUEST']._serialized_end=1706
+  _globals['_UNDRAINRESPONSE']._serialized_start=1708
+  _globals['_UNDRAINRESPONSE']._serialized_end=1725
+  _globals['_CHECKPOINTREQUEST']._serialized_start=1727
+  _globals['_CHECKPOINTREQUEST']._serialized_end=1792
+  _globals['_MARK']._serialized_start=1794
+  _globals['_MARK']._serialized_end=1861
+  _globals['_TAKESNAPSHOTREQUEST']._serialized_start=1864
+  _globals['_TAKESNAPSHOTREQUEST']._serialized_end=1995
+  _globals['_SNAPSHOTPROGRESS']._serialized_start=1998
+  _globals['_SNAPSHOTPROGRESS']._serialized_end=2304
+  _globals['_SNAPSHOTPROGRESS_PHASE']._serialized_start=2217
+  _globals['_SNAPSHOTPROGRESS_PHASE']._serialized_end=2304
+  _globals['_DROPCHECKPOINTREQUEST']._serialized_start=2306
+  _globals['_DROPCHECKPOINTREQUEST']._serialized_end=2359
+  _globals['_DROPCHECKPOINTRESPONSE']._serialized_start=2361
+  _globals['_DROPCHECKPOINTRESPONSE']._serialized_end=2385
+  _globals['_RESTORENODEREQUEST']._serialized_start=2387
+  _globals['_RESTORENODEREQUEST']._serialized_end=2505
+  _globals['_RESTOREPROGRESS']._serialized_start=2508
+  _globals['_RESTOREPROGRESS']._serialized_end=2657
+  _globals['_NODE']._serialized_start=2967
+  _globals['_NODE']._serialized_end=4337
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from quiesce.v1 import attest_pb2 as quiesce_dot_v1_dot_attest__pb2
+from quiesce.v1 import latency_pb2 as quiesce_dot_v1_dot_latency__pb2
 from quiesce.v1 import node_pb2 as quiesce_dot_v1_dot_node__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -110,6 +111,16 @@ class NodeStub:
                 '/quiesce.v1.Node/Attest',
                 request_serializer=quiesce_dot_v1_dot_attest__pb2.AttestRequest.SerializeToString,
                 response_deserializer=quiesce_dot_v1_dot_attest__pb2.AttestProgress.FromString,
+                _registered_method=True)
+        self.ClientLatency = channel.unary_unary(
+                '/quiesce.v1.Node/ClientLatency',
+                request_serializer=quiesce_dot_v1_dot_latency__pb2.ClientLatencyRequest.SerializeToString,
+                response_deserializer=quiesce_dot_v1_dot_latency__pb2.ClientLatencyResponse.FromString,
+                _registered_method=True)
+        self.SetWorkerRate = channel.unary_unary(
+                '/quiesce.v1.Node/SetWorkerRate',
+                request_serializer=quiesce_dot_v1_dot_latency__pb2.SetWorkerRateRequest.SerializeToString,
+                response_deserializer=quiesce_dot_v1_dot_latency__pb2.SetWorkerRateResponse.FromString,
                 _registered_method=True)
         self.Restore = channel.unary_stream(
                 '/quiesce.v1.Node/Restore',
@@ -224,6 +235,20 @@ class NodeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ClientLatency(self, request, context):
+        """What clients waited here in the last seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetWorkerRate(self, request, context):
+        """How fast workers of this node may read from now on. Refused with LEASE_LOST unless it comes from who holds the lease.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Restore(self, request, context):
         """Only a node that was started to be restored: loads a snapshot and then starts as a member of the new cluster.
         """
@@ -308,6 +333,16 @@ def add_NodeServicer_to_server(servicer, server):
                     servicer.Attest,
                     request_deserializer=quiesce_dot_v1_dot_attest__pb2.AttestRequest.FromString,
                     response_serializer=quiesce_dot_v1_dot_attest__pb2.AttestProgress.SerializeToString,
+            ),
+            'ClientLatency': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClientLatency,
+                    request_deserializer=quiesce_dot_v1_dot_latency__pb2.ClientLatencyRequest.FromString,
+                    response_serializer=quiesce_dot_v1_dot_latency__pb2.ClientLatencyResponse.SerializeToString,
+            ),
+            'SetWorkerRate': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetWorkerRate,
+                    request_deserializer=quiesce_dot_v1_dot_latency__pb2.SetWorkerRateRequest.FromString,
+                    response_serializer=quiesce_dot_v1_dot_latency__pb2.SetWorkerRateResponse.SerializeToString,
             ),
             'Restore': grpc.unary_stream_rpc_method_handler(
                     servicer.Restore,
@@ -721,6 +756,60 @@ class Node:
             '/quiesce.v1.Node/Attest',
             quiesce_dot_v1_dot_attest__pb2.AttestRequest.SerializeToString,
             quiesce_dot_v1_dot_attest__pb2.AttestProgress.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClientLatency(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quiesce.v1.Node/ClientLatency',
+            quiesce_dot_v1_dot_latency__pb2.ClientLatencyRequest.SerializeToString,
+            quiesce_dot_v1_dot_latency__pb2.ClientLatencyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetWorkerRate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quiesce.v1.Node/SetWorkerRate',
+            quiesce_dot_v1_dot_latency__pb2.SetWorkerRateRequest.SerializeToString,
+            quiesce_dot_v1_dot_latency__pb2.SetWorkerRateResponse.FromString,
             options,
             channel_credentials,
             insecure,

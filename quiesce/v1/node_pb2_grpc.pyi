@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from quiesce.v1 import attest_pb2 as _attest_pb2
+from quiesce.v1 import latency_pb2 as _latency_pb2
 from quiesce.v1 import node_pb2 as _node_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -61,6 +62,10 @@ class NodeStub:
     """Brings what is applied into files, so that the checkpoint at a mark that follows pauses this node for a moment only."""
     Attest: _grpc.UnaryStreamMultiCallable[_attest_pb2.AttestRequest, _attest_pb2.AttestProgress]
     """A node that has kept the checkpoint of an epoch says what it holds. Cancelling stops its worker."""
+    ClientLatency: _grpc.UnaryUnaryMultiCallable[_latency_pb2.ClientLatencyRequest, _latency_pb2.ClientLatencyResponse]
+    """What clients waited here in the last seconds."""
+    SetWorkerRate: _grpc.UnaryUnaryMultiCallable[_latency_pb2.SetWorkerRateRequest, _latency_pb2.SetWorkerRateResponse]
+    """How fast workers of this node may read from now on. Refused with LEASE_LOST unless it comes from who holds the lease."""
     Restore: _grpc.UnaryStreamMultiCallable[_node_pb2.RestoreNodeRequest, _node_pb2.RestoreProgress]
     """Only a node that was started to be restored: loads a snapshot and then starts as a member of the new cluster."""
 
@@ -96,6 +101,10 @@ class NodeAsyncStub(NodeStub):
     """Brings what is applied into files, so that the checkpoint at a mark that follows pauses this node for a moment only."""
     Attest: _aio.UnaryStreamMultiCallable[_attest_pb2.AttestRequest, _attest_pb2.AttestProgress]  # type: ignore[assignment]
     """A node that has kept the checkpoint of an epoch says what it holds. Cancelling stops its worker."""
+    ClientLatency: _aio.UnaryUnaryMultiCallable[_latency_pb2.ClientLatencyRequest, _latency_pb2.ClientLatencyResponse]  # type: ignore[assignment]
+    """What clients waited here in the last seconds."""
+    SetWorkerRate: _aio.UnaryUnaryMultiCallable[_latency_pb2.SetWorkerRateRequest, _latency_pb2.SetWorkerRateResponse]  # type: ignore[assignment]
+    """How fast workers of this node may read from now on. Refused with LEASE_LOST unless it comes from who holds the lease."""
     Restore: _aio.UnaryStreamMultiCallable[_node_pb2.RestoreNodeRequest, _node_pb2.RestoreProgress]  # type: ignore[assignment]
     """Only a node that was started to be restored: loads a snapshot and then starts as a member of the new cluster."""
 
@@ -218,6 +227,22 @@ class NodeServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_attest_pb2.AttestProgress], _abc.AsyncIterator[_attest_pb2.AttestProgress]]:
         """A node that has kept the checkpoint of an epoch says what it holds. Cancelling stops its worker."""
+
+    @_abc_1.abstractmethod
+    def ClientLatency(
+        self,
+        request: _latency_pb2.ClientLatencyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_latency_pb2.ClientLatencyResponse, _abc.Awaitable[_latency_pb2.ClientLatencyResponse]]:
+        """What clients waited here in the last seconds."""
+
+    @_abc_1.abstractmethod
+    def SetWorkerRate(
+        self,
+        request: _latency_pb2.SetWorkerRateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_latency_pb2.SetWorkerRateResponse, _abc.Awaitable[_latency_pb2.SetWorkerRateResponse]]:
+        """How fast workers of this node may read from now on. Refused with LEASE_LOST unless it comes from who holds the lease."""
 
     @_abc_1.abstractmethod
     def Restore(

@@ -120,11 +120,14 @@ class PolicySpec(_message.Message):
     LEASE_MS_FIELD_NUMBER: _builtins.int
     RETENTION_FIELD_NUMBER: _builtins.int
     DRILL_FIELD_NUMBER: _builtins.int
+    LATENCY_BUDGET_MS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     repository: _builtins.str
     """Empty: the coordinator's own."""
     rate_limit: _builtins.int
     lease_ms: _builtins.int
+    latency_budget_ms: _builtins.int
+    """As in CreateBackupRequest."""
     @_builtins.property
     def schedule(self) -> Global___Schedule: ...
     @_builtins.property
@@ -150,10 +153,11 @@ class PolicySpec(_message.Message):
         lease_ms: _builtins.int = ...,
         retention: Global___RetentionRules | None = ...,
         drill: Global___Drill | None = ...,
+        latency_budget_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["drill", b"drill", "retention", b"retention", "schedule", b"schedule"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["databases", b"databases", "drill", b"drill", "lease_ms", b"lease_ms", "name", b"name", "rate_limit", b"rate_limit", "repository", b"repository", "retention", b"retention", "schedule", b"schedule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["databases", b"databases", "drill", b"drill", "latency_budget_ms", b"latency_budget_ms", "lease_ms", b"lease_ms", "name", b"name", "rate_limit", b"rate_limit", "repository", b"repository", "retention", b"retention", "schedule", b"schedule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

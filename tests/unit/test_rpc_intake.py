@@ -8,7 +8,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from quiesce.errors import InvalidRequest, NotLeader, Overloaded, QuiesceError
+from quiesce.errors import DeadlineExceeded, InvalidRequest, NotLeader, Overloaded, QuiesceError
 from quiesce.rpc import Intake, error_of, intake, open_channel, open_server, reading, typed_errors
 from quiesce.rpc.limits import CHANNEL_OPTIONS
 from quiesce.v1 import record_pb2, record_pb2_grpc
@@ -23,11 +23,14 @@ class Records(record_pb2_grpc.RecordsServicer):
         self.hold.set()
         self.entered = 0
         self.answer_bytes = 10
+        self.error: QuiesceError | None = None
 
     @typed_errors
     async def Get(self, request: record_pb2.GetRequest, context: Any) -> record_pb2.GetResponse:  # noqa: N802
         self.entered += 1
         await self.hold.wait()
+        if self.error is not None:
+            raise self.error
         return record_pb2.GetResponse(
             index=len(request.ids), records=[record_pb2.Record(body=bytes(self.answer_bytes))]
         )
@@ -43,10 +46,15 @@ class Records(record_pb2_grpc.RecordsServicer):
 
 
 class Served:
-    def __init__(self, most_calls: int = 4, admit: Mapping[str, Callable[[Any], None]] | None = None) -> None:
+    def __init__(
+        self,
+        most_calls: int = 4,
+        admit: Mapping[str, Callable[[Any], None]] | None = None,
+        waited: Mapping[str, Callable[[float, float], None]] | None = None,
+    ) -> None:
         self.records = Records()
         self.server = open_server("127.0.0.1:0")
-        self.intake = Intake(self.server.grpc, most_calls=most_calls, refusal=_refusal, admit=admit)
+        self.intake = Intake(self.server.grpc, most_calls=most_calls, refusal=_refusal, admit=admit, waited=waited)
         record_pb2_grpc.add_RecordsServicer_to_server(self.records, self.intake.as_server)
 
     async def __aenter__(self) -> "Served":
@@ -212,6 +220,33 @@ async def test_answers_that_wait_to_leave_are_bounded(monkeypatch: pytest.Monkey
         for call in waiting:
             assert len(await call.read()) > 8 * MIB
         await served.empty()
+
+
+async def test_it_is_told_how_long_callers_waited_and_nothing_of_refusals() -> None:
+    waits: list[float] = []
+    counted = {"/quiesce.v1.Records/Get": lambda seconds, now: waits.append(seconds)}
+    async with Served(most_calls=2, waited=counted) as served:
+        await served.stub.Get(get())
+        await served.stub.Scan(record_pb2.ScanRequest()).read()
+        assert len(waits) == 1
+        served.records.error = NotLeader(node_id=1, leader_id=2, address="a")
+        await refusal(served.stub.Get(get()))
+        assert len(waits) == 1
+        served.records.error = DeadlineExceeded(operation="it", seconds=1)
+        await refusal(served.stub.Get(get()))
+        assert len(waits) == 2
+        served.records.hold.clear()
+        # Who gives up has waited; who is turned away at the door has not.
+        given_up = [served.stub.Get(get(), timeout=0.3) for _ in range(2)]
+        await until(lambda: served.records.entered == 5)
+        assert isinstance(await refusal(served.stub.Get(get())), Overloaded)
+        for call in given_up:
+            await refusal(call)
+        await until(lambda: len(waits) == 4)
+        assert min(waits[2:]) > 0.1
+        served.records.hold.set()
+        await served.empty()
+        assert len(waits) == 4
 
 
 async def _first(stream: Any) -> Any:

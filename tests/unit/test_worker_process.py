@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from nodes.store import Store, StoreLoader
+from nodes.worker.orders import order
 from nodes.worker.progress import parse_attest_line, parse_line
 from quiesce.errors import DamagedStore, QuiesceError, RepositoryUnusable, UnknownDatabase
 from quiesce.repository import SegmentReader, open_repository, verify_snapshot
@@ -122,6 +123,20 @@ def slow(checkpoint: Path, repository: Path, **options: int) -> subprocess.Popen
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["type"] == "progress"
     return process
+
+
+def test_the_daemon_changes_its_rate_while_it_runs(checkpoint: Path, repository: Path) -> None:
+    # At the rate that it begins with it would take a minute for the first page of records alone.
+    for more in ((), ("--snapshot-id=", "--attest")):
+        process = start(checkpoint, repository, "--rate-limit=1000", *more)
+        assert process.stdin is not None
+        for rate in (2_000, 2_000, 10**9):
+            process.stdin.write(order(rate).decode())
+            process.stdin.flush()
+        assert process.stdout is not None
+        *_, last = process.stdout
+        assert json.loads(last)["type"] == "done"
+        assert process.wait(_DEADLINE_S) == 0
 
 
 def nothing_left(repository: Path) -> bool:
