@@ -31,13 +31,23 @@ class Attesters:
         asked: ids of the nodes.
         request: what they are asked.
         stall_s: the most seconds without progress. A node that takes longer is not waited for.
+        read: told how many bytes a node has read.
     """
 
-    def __init__(self, nodes: Nodes, asked: Sequence[int], request: AttestRequest, *, stall_s: float) -> None:
+    def __init__(
+        self,
+        nodes: Nodes,
+        asked: Sequence[int],
+        request: AttestRequest,
+        *,
+        stall_s: float,
+        read: Callable[[int, int], None] = lambda _node, _total: None,
+    ) -> None:
         self._nodes = nodes
         self._request = request
         self._stall_s = stall_s
         self._asked = asked
+        self._tell_read = read
         self._tasks: dict[int, asyncio.Task[Attestation]] = {}
         self._seen: dict[int, AttestProgress] = {}
 
@@ -96,6 +106,7 @@ class Attesters:
         async with contextlib.aclosing(answers):  # type: ignore[type-var]
             async for last in answers:
                 self._seen[node_id] = last
+                self._tell_read(node_id, last.bytes_read)
         if not last.content_id:
             return Attestation(node_id, why="its worker said neither that it was done nor that it failed")
         return Attestation(node_id, last.content_id)

@@ -9,6 +9,7 @@ from typing import Protocol
 from coordinator.job.choosing import Held, Replica, Survey
 from quiesce.errors import NoCheckpoint, NoLeader, QuiesceError
 from quiesce.v1.attest_pb2 import AttestProgress, AttestRequest
+from quiesce.v1.latency_pb2 import ClientLatencyResponse
 from quiesce.v1.node_pb2 import (
     NODE_ROLE_LEADER,
     SERVING_STATE_CATCHING_UP,
@@ -75,6 +76,16 @@ class Nodes(Protocol):
 
     async def drop_checkpoint(self, node_id: int, epoch: int, *, fence: int = 0) -> None:
         """See `Admin.drop_checkpoint`."""
+        ...
+
+    async def client_latency(self, node_id: int, *, since: int = 0, timeout_s: float = ...) -> ClientLatencyResponse:
+        """See `Admin.client_latency`."""
+        ...
+
+    async def set_worker_rate(
+        self, node_id: int, epoch: int, rate_limit: int, *, fence: int = 0, timeout_s: float = ...
+    ) -> int:
+        """See `Admin.set_worker_rate`."""
         ...
 
     async def transfer_leadership(self, to_node_id: int = 0) -> int:

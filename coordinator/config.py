@@ -8,6 +8,7 @@ from pathlib import Path
 
 from coordinator.drills.scratch import default_scratch
 from coordinator.job import Policy
+from coordinator.job.impact import GREATEST_BUDGET_MS
 from coordinator.jobs import GREATEST_LEASE_MS, LEAST_LEASE_MS
 from quiesce.daemon.configuration import DAY_MS, LOG_KEYS, Key, milliseconds, parse_values, whole
 from quiesce.errors import InvalidConfiguration
@@ -63,6 +64,14 @@ def _directory(key: str, value: object) -> Path | None:
     return Path(value).expanduser().absolute() if str(value) else None
 
 
+def _budget(key: str, value: object) -> int:
+    text = str(value).strip()
+    if text[-1:].isdigit():
+        # Elsewhere that would be seconds; here milliseconds may well be meant.
+        raise InvalidConfiguration(detail=f"{key}: `{value}` has no unit; one looks like 50ms")
+    return milliseconds(1, GREATEST_BUDGET_MS)(key, text) if text else 0
+
+
 _wait = milliseconds(1_000, DAY_MS)
 KEYS = (
     Key("listen", _address, "127.0.0.1:7100", "host:port to listen on."),
@@ -71,6 +80,7 @@ KEYS = (
     Key("repository", _repository, "", "The directory for snapshots where a request names none; nodes must see it."),
     Key("drill_directory", _directory, "", "Where drills restore snapshots to; otherwise where temporary files are."),
     Key("lease", milliseconds(LEAST_LEASE_MS, GREATEST_LEASE_MS), "30s", "A replica is back within it, whatever dies."),
+    Key("latency_budget", _budget, "", "What clients may wait, in 99 calls of 100, where a backup says nothing of it."),
     Key("drain_timeout", _wait, "60s", "How long running calls of the replica may take."),
     Key("checkpoint_timeout", _wait, "60s", "How long the replica may take to reach the mark."),
     Key("stall_timeout", _wait, "2m", "How long a snapshot may stand still."),
@@ -91,6 +101,7 @@ def coordinator_config(values: Mapping[str, object]) -> CoordinatorConfig:
     parsed = parse_values(KEYS, values)
     policy = Policy(
         lease_ms=parsed["lease"],
+        latency_budget_ms=parsed["latency_budget"],
         drain_ms=parsed["drain_timeout"],
         checkpoint_ms=parsed["checkpoint_timeout"],
         stall_ms=parsed["stall_timeout"],

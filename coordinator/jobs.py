@@ -24,6 +24,7 @@ from coordinator.job import (
     owner_of,
     resume,
 )
+from coordinator.job.impact import check_budget
 from coordinator.journal import KEPT, Journal
 from coordinator.leadership import Leadership
 from coordinator.record import JobRecord, failed_last, record_of
@@ -158,7 +159,7 @@ class Jobs:
             DuplicateKey: there is a job of that id.
             RotationHeld: another one runs.
             Unavailable: the cluster has not been reached yet, or cannot be now.
-            InvalidRequest: the lease is too short or too long.
+            InvalidRequest: the lease is too short or too long, or the latency budget too long.
             UnknownDatabase: one that it names is not there.
             NotLeading: another coordinator runs the jobs.
         """
@@ -202,7 +203,9 @@ class Jobs:
         if not LEAST_LEASE_MS <= lease_ms <= GREATEST_LEASE_MS:
             detail = f"lease_ms is {lease_ms}, not between {LEAST_LEASE_MS} and {GREATEST_LEASE_MS}"
             raise InvalidRequest(detail=detail)
-        return replace(self._policy, lease_ms=lease_ms)
+        check_budget(wanted.latency_budget_ms)
+        budget_ms = wanted.latency_budget_ms or self._policy.latency_budget_ms
+        return replace(self._policy, lease_ms=lease_ms, latency_budget_ms=budget_ms)
 
     async def _wait_ready(self) -> None:
         """Wait a moment for the cluster: both may have been started together."""

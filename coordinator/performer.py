@@ -18,7 +18,10 @@ from coordinator.job import Survey, effects, happenings, owns
 from coordinator.job.choosing import Held
 from coordinator.job.effects import Effect
 from coordinator.job.happenings import Answer
+from coordinator.job.impact import Wait
 from coordinator.job.model import Backup, Mark, Policy
+from coordinator.pacing import Pacer, Watch
+from coordinator.pacing.pacer import Terms
 from coordinator.snapshots import Snapshots, content_id_of
 from quiesce.errors import DeadlineExceeded, OutcomeUnknown, QuiesceError, RotationHeld, SnapshotWorkerFailed
 from quiesce.v1.attest_pb2 import AttestRequest
@@ -68,6 +71,8 @@ class Performer:
         self._tell = tell
         self._show = show
         self._recorded = recorded
+        # Begun before the replica is taken out.
+        self._watch: Watch | None = None
 
     async def perform(self, effect: Effect) -> Answer:  # noqa: C901 — one flat table reads best
         """Carry out an effect, and return its answer; raises the QuiesceError it failed with."""
@@ -82,7 +87,8 @@ class Performer:
             case effects.TransferLeadership():
                 return happenings.Transferred(ticket, await self._nodes.transfer_leadership(0))
             case effects.AcquireLease():
-                return happenings.Acquired(ticket, await self._acquire(effect))
+                before = await self._look_at_clients()
+                return happenings.Acquired(ticket, await self._acquire(effect), before)
             case effects.AwaitDrained(node_id=node_id):
                 await cluster.await_drained(self._nodes, node_id, epoch)
                 return happenings.Drained(ticket)
@@ -144,6 +150,10 @@ class Performer:
             return replace(survey, lease=None)
         return survey
 
+    async def _look_at_clients(self) -> Wait | None:
+        self._watch = Watch(self._nodes, self._job().voters)
+        return (await self._watch.look()).wait
+
     async def _acquire(self, effect: effects.AcquireLease) -> int:
         try:
             return await self._drain(effect)
@@ -168,29 +178,41 @@ class Performer:
         return lease.epoch
 
     async def _take_snapshot(self, effect: effects.TakeSnapshot) -> Answer:
+        job = self._job()
+        terms = Terms(
+            epoch=effect.epoch,
+            fence=self._fence(effect.epoch),
+            workers=(effect.node_id, *effect.attesters),
+            budget_ms=effect.latency_budget_ms,
+            rate_limit=effect.rate_limit,
+            before=job.clients.before if job.clients is not None else None,
+        )
+        watch = self._watch or Watch(self._nodes, job.voters)
+        pacer = Pacer(self._nodes, watch, terms, lambda clients: self._tell(happenings.Paced(effect.ticket, clients)))
         wanted = AttestRequest(
             epoch=effect.epoch,
             repository=effect.repository,
             databases=effect.databases,
-            rate_limit=effect.rate_limit,
+            rate_limit=pacer.rate,
         )
         # Given up before the step machine, which waits for `stall_ms`, gives up everything.
         stall_s = self._policy.stall_ms / 2000
         began = time.monotonic()
-        async with Attesters(self._nodes, effect.attesters, wanted, stall_s=stall_s) as attesters:
-            taken = await self._take_replicas(effect)
+        attesters = Attesters(self._nodes, effect.attesters, wanted, stall_s=stall_s, read=pacer.read)
+        async with pacer, attesters:
+            taken = await self._take_replicas(effect, pacer)
             # The replica must not stay out of rotation for ever because of another.
             within_s = max(stall_s, time.monotonic() - began)
             attestations = await attesters.finish(within_s, lambda: self._tell(happenings.Progressed(effect.ticket)))
-        return replace(taken, attestations=attestations)
+        return replace(taken, attestations=attestations, clients=pacer.impact)
 
-    async def _take_replicas(self, effect: effects.TakeSnapshot) -> happenings.Taken:
+    async def _take_replicas(self, effect: effects.TakeSnapshot, pacer: Pacer) -> happenings.Taken:
         request = TakeSnapshotRequest(
             epoch=effect.epoch,
             snapshot_id=effect.snapshot_id,
             repository=effect.repository,
             databases=effect.databases,
-            rate_limit=effect.rate_limit,
+            rate_limit=pacer.rate,
             fence=self._fence(effect.epoch),
         )
         seen, told_at, last = b"", 0.0, SnapshotProgress()
@@ -198,6 +220,7 @@ class Performer:
         async with contextlib.aclosing(answers):  # type: ignore[type-var]
             async for last in answers:
                 draft, state = last.manifest_draft, last.SerializeToString()
+                pacer.read(effect.node_id, last.bytes_read)
                 if not draft:
                     self._show(last)
                 # A worker that says the same over and over is stuck, however often it says so.
@@ -251,6 +274,7 @@ class Performer:
             "attempt": job.attempt,
             "lease_ms": job.policy.lease_ms,
             "started_ms": job.started_ms,
+            "clients": job.clients.facts() if job.clients is not None else None,
             "states": states,
             "steps": [{"step": event.step, "at_ms": event.at_ms, "text": event.text} for event in job.events],
         }

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from coordinator.job.impact import ClientImpact, impact_of
 from coordinator.job.model import Backup, Failure, JobEvent, Verdict, blames_replica
 from quiesce.errors import BackupFailed, QuiesceError
 from quiesce.v1 import backup_pb2
@@ -48,6 +49,8 @@ class JobRecord:
     # Nodes that did not hold at the mark what the majority held, and those that held what the snapshot holds.
     diverged_nodes: tuple[int, ...] = ()
     agreeing_nodes: tuple[int, ...] = ()
+    # What it cost clients, as far as it is known.
+    clients: ClientImpact | None = None
 
     @property
     def running(self) -> bool:
@@ -111,6 +114,7 @@ def record_of(job: Backup) -> JobRecord:
         left="" if job.ended else _left(job),
         diverged_nodes=tuple(sorted(job.diverged)),
         agreeing_nodes=job.agreeing,
+        clients=job.clients,
     )
 
 
@@ -169,6 +173,7 @@ def to_document(record: JobRecord) -> dict[str, Any]:
         "failed_nodes": list(record.failed_nodes),
         "diverged_nodes": list(record.diverged_nodes),
         "agreeing_nodes": list(record.agreeing_nodes),
+        "clients": record.clients.facts() if record.clients is not None else None,
         "policy": record.policy,
         "left": record.left,
         "error_reason": failure.reason if failure else "",
@@ -205,6 +210,7 @@ def from_document(document: Mapping[str, Any]) -> JobRecord:
         left=str(document.get("left", "")),
         diverged_nodes=tuple(int(node) for node in document.get("diverged_nodes") or ()),
         agreeing_nodes=tuple(int(node) for node in document.get("agreeing_nodes") or ()),
+        clients=impact_of(document.get("clients")),
     )
 
 
@@ -226,4 +232,5 @@ def to_message(record: JobRecord) -> backup_pb2.Job:
         repository=record.repository,
         policy=record.policy,
         diverged_nodes=record.diverged_nodes,
+        clients=record.clients.message() if record.clients is not None else None,
     )

@@ -76,6 +76,8 @@ class TakeSnapshot(Effect):
     databases: tuple[str, ...]
     rate_limit: int
     attesters: tuple[int, ...] = ()
+    # Workers read so slowly that clients wait no longer, in milliseconds; 0: there is no budget.
+    latency_budget_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

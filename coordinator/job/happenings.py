@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from coordinator.job.attesting import Attestation
 from coordinator.job.choosing import Survey
+from coordinator.job.impact import ClientImpact, Wait
 from coordinator.job.model import Failure, Mark
 
 
@@ -41,6 +42,8 @@ class Acquired(Answer):
     """The rotation lease was granted."""
 
     epoch: int
+    # What clients waited before; None: no node said.
+    before: Wait | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,13 @@ class Progressed(Answer):
 
 
 @dataclass(frozen=True, slots=True)
+class Paced(Answer):
+    """What the snapshot has cost clients so far; no sign of life."""
+
+    clients: ClientImpact
+
+
+@dataclass(frozen=True, slots=True)
 class Taken(Answer):
     """All pages are in the repository, and the manifest's draft is here."""
 
@@ -74,6 +84,7 @@ class Taken(Answer):
     content_id: str = ""
     # Of the other voters.
     attestations: tuple[Attestation, ...] = ()
+    clients: ClientImpact | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,8 +119,8 @@ def _advance(turn: Turn, answer: Answer) -> None:  # noqa: C901 — one flat tab
                 # The new leader has yet to hear of everybody before it lets anyone go.
                 turn.set(transferred=True)
                 turn.look_around(first=True)
-        case Step.ACQUIRE, happenings.Acquired(epoch=epoch):
-            turn.granted(epoch)
+        case Step.ACQUIRE, happenings.Acquired(epoch=epoch, before=before):
+            turn.granted(epoch, before)
             if not end_if_due(turn):
                 turn.drain()
         case Step.DRAIN, happenings.Drained():
@@ -131,6 +131,8 @@ def _advance(turn: Turn, answer: Answer) -> None:  # noqa: C901 — one flat tab
             turn.take_snapshot()
         case Step.SNAPSHOT, happenings.Progressed():
             turn.extend(job.policy.stall_ms)
+        case Step.SNAPSHOT, happenings.Paced(clients=clients):
+            turn.paced(clients)
         case Step.SNAPSHOT, happenings.Taken():
             _taken(turn, answer)
         case Step.FENCE, happenings.Renewed():
@@ -151,6 +153,10 @@ def _taken(turn: Turn, answer: happenings.Taken) -> None:
     judgement = judge(turn.job.node_id, answer.content_id, answer.attestations)
     for note in judgement.notes:
         turn.note(note)
+    if answer.clients is not None:
+        turn.set(clients=answer.clients)
+        if text := answer.clients.text():
+            turn.note(text)
     turn.set(diverged=turn.job.diverged | set(judgement.diverged), agreeing=judgement.agreeing)
     if judgement.refusal is not None:
         _failed(turn, Failure.of(judgement.refusal))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from coordinator.job.impact import ClientImpact
 from quiesce.errors import QuiesceError, from_reason
 
 
@@ -103,6 +104,8 @@ class Policy:
     """How long each wait may take, in milliseconds, and how often another replica is tried."""
 
     lease_ms: int = 30_000
+    # What clients may wait, in 99 calls of 100, while pages are read; 0: no budget.
+    latency_budget_ms: int = 0
     check_ms: int = 15_000
     choose_ms: int = 10_000
     transfer_ms: int = 15_000
@@ -203,6 +206,8 @@ class Backup:
     diverged: frozenset[int] = frozenset()
     # Nodes that hold what the snapshot holds.
     agreeing: tuple[int, ...] = ()
+    # What the present attempt cost clients.
+    clients: ClientImpact | None = None
     ended_ms: int = 0
     events: tuple[JobEvent, ...] = field(default=())
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from coordinator.job import effects
 from coordinator.job.effects import Effect
+from coordinator.job.impact import ClientImpact, Wait
 from coordinator.job.model import Backup, Failure, JobEvent, Lease, Mark, Moment, Step, owner_of
 
 # Steps in which the lease is held and renewed.
@@ -115,11 +116,22 @@ class Turn:
         reason = f"snapshot {job.snapshot_id}"
         self._effects.append(effects.AcquireLease(ticket, 0, job.node_id, self._owner(), reason, job.policy.lease_ms))
 
-    def granted(self, epoch: int) -> None:
-        """Take note of the lease."""
-        self.set(epoch=epoch, fence=0)
+    def granted(self, epoch: int, before: Wait | None) -> None:
+        """Take note of the lease, and of what clients waited before."""
+        budget_ms = self.job.policy.latency_budget_ms
+        self.set(epoch=epoch, fence=0, clients=ClientImpact(budget_ms, before))
         self.renewed(self.job.asked_at)
         self.note(f"node {self.job.node_id} is out of rotation, epoch {epoch}")
+        if before is not None and before.worst_us > budget_ms * 1000 > 0:
+            # Whatever it does, it will not be within its budget.
+            self.note(f"before, clients waited {before.text()}, more than the budget of {budget_ms} ms")
+
+    def paced(self, clients: ClientImpact) -> None:
+        """Take note of what clients wait; the first time that it is too long, for people as well."""
+        before = self.job.clients
+        self.set(clients=clients)
+        if clients.over_budget_ms and not (before is not None and before.over_budget_ms):
+            self.note(f"clients wait longer than the budget of {clients.budget_ms} ms: it reads more slowly")
 
     def drain(self) -> None:
         """Wait for the replica's running calls."""
@@ -156,6 +168,7 @@ class Turn:
                 request.databases,
                 request.rate_limit,
                 tuple(node for node in job.voters if node != job.node_id),
+                job.policy.latency_budget_ms,
             )
         )
 
@@ -274,6 +287,7 @@ class Turn:
             mark=None,
             asked_lease=False,
             snapshot_id="",
+            clients=None,
         )
         self.look_around(first=True)
 

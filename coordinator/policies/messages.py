@@ -37,6 +37,7 @@ def spec_of(message: policy_pb2.PolicySpec) -> Spec:
         repository=message.repository,
         rate_limit=message.rate_limit,
         lease_ms=message.lease_ms,
+        latency_budget_ms=message.latency_budget_ms,
         drill=_drill_of(message.drill.schedule) if message.HasField("drill") else None,
         retention=rules_of(message.retention),
     )
@@ -97,6 +98,7 @@ def policy_message(policy: BackupPolicy, now_ms: int) -> policy_pb2.Policy:
             repository=spec.repository,
             rate_limit=spec.rate_limit,
             lease_ms=spec.lease_ms,
+            latency_budget_ms=spec.latency_budget_ms,
             drill=policy_pb2.Drill(schedule=_schedule(spec.drill)) if spec.drill else None,
             retention=rules_message(spec.retention),
         ),

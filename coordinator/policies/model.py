@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from coordinator.job.impact import check_budget
 from coordinator.policies.drilling import DrillSpec, PolicyDrills, drill_plan
 from coordinator.retention.rules import Rules
 from coordinator.schedule import (
@@ -53,6 +54,8 @@ class Spec:
     rate_limit: int = 0
     lease_ms: int = 0
     drill: DrillSpec | None = None
+    # 0: the coordinator's default.
+    latency_budget_ms: int = 0
     # In UTC, whatever `zone` is: see `rules`.
     retention: Rules = field(default_factory=Rules)
 
@@ -68,6 +71,7 @@ class Spec:
             raise InvalidRequest(detail=f"a pause of {self.retry_pause_ms} ms is not between 1 s and a day")
         if self.jitter_ms > DAY_MS:
             raise InvalidRequest(detail=f"a jitter of {self.jitter_ms} ms is longer than a day")
+        check_budget(self.latency_budget_ms)
         # Says what is wrong with the expression, the zone or the interval.
         self.plan()
 

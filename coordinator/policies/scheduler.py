@@ -145,7 +145,11 @@ class Scheduler:
     async def _start(self, entry: Entry[BackupPolicy]) -> float:
         spec = entry.value.spec
         request = CreateBackupRequest(
-            repository=spec.repository, databases=spec.databases, rate_limit=spec.rate_limit, lease_ms=spec.lease_ms
+            repository=spec.repository,
+            databases=spec.databases,
+            rate_limit=spec.rate_limit,
+            lease_ms=spec.lease_ms,
+            latency_budget_ms=spec.latency_budget_ms,
         )
         try:
             await self._jobs.start(request, self._locate(spec.repository), job_id=entry.value.job_id, policy=spec.name)

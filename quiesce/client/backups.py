@@ -47,6 +47,7 @@ class Backups(_Client):
         node_id: int = 0,
         lease_ms: int = 0,
         rate_limit: int = 0,
+        latency_budget_ms: int = 0,
     ) -> AsyncIterator[JobProgress]:
         """Start a backup and follow it.
 
@@ -56,12 +57,19 @@ class Backups(_Client):
             node_id: the replica; 0: the coordinator chooses.
             lease_ms: how long the replica may be out of rotation without a renewal; 0: the coordinator's default.
             rate_limit: the most bytes read a second; 0: no limit.
+            latency_budget_ms: it reads so slowly that clients wait no longer in 99 calls of 100; 0: the coordinator's
+                default.
 
         Raises:
             RotationHeld, ClusterDegraded, UnknownNode, RepositoryUnusable, ...: refused.
         """
         request = backup_pb2.CreateBackupRequest(
-            repository=repository, databases=databases, node_id=node_id, lease_ms=lease_ms, rate_limit=rate_limit
+            repository=repository,
+            databases=databases,
+            node_id=node_id,
+            lease_ms=lease_ms,
+            rate_limit=rate_limit,
+            latency_budget_ms=latency_budget_ms,
         )
         return self._follow(self._read(lambda stub: stub.Create, request, "the backup", self._idle_s))
 

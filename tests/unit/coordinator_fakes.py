@@ -13,6 +13,7 @@ from typing import Any
 from coordinator.job import Policy
 from coordinator.jobs import Identifiers
 from quiesce import errors
+from quiesce.latency import Latencies
 from quiesce.records import RID, Record
 from quiesce.repository import open_repository
 from quiesce.snapshot import (
@@ -28,6 +29,7 @@ from quiesce.snapshot import (
 from quiesce.v1 import node_pb2, record_pb2
 from quiesce.v1.attest_pb2 import AttestProgress, AttestRequest
 from quiesce.v1.database_pb2 import ClassDefinition, Database, SchemaChange
+from quiesce.v1.latency_pb2 import ClientLatencyResponse
 from quiesce.v1.node_pb2 import Mark, Member, NodeStatus, RestoreNodeRequest, RestoreProgress, RotationLease
 
 POLICY = Policy(
@@ -91,12 +93,18 @@ class FakeCluster:
         self.worker_may_end = asyncio.Event()
         self.worker_may_end.set()
         self.worker_stopped = 0
+        # While it waits it reads all the time.
+        self.worker_reads_on = False
         # By node: the content id of what it holds, where it is not that of nothing.
         self.held: dict[int, str] = {}
         self.attester_fails: dict[int, errors.QuiesceError] = {}
         self.attester_may_end = {node: asyncio.Event() for node in (1, 2, 3)}
         for event in self.attester_may_end.values():
             event.set()
+        # What clients wait on any node for a write, in microseconds, as many times a second; the latter 0: none.
+        self.write_us, self.writes = 1_000, 0
+        # What workers were told, by node: the epoch, the fence and the rate.
+        self.rates: dict[int, list[tuple[int, int, int]]] = {node: [] for node in (1, 2, 3)}
         self.databases: dict[str, Database] = {}
         self.documents: dict[RID, Record] = {}
         self.positions = 0
@@ -195,6 +203,7 @@ class FakeCluster:
         self, node_id: int, request: AttestRequest, *, idle_s: float = 60.0
     ) -> AsyncIterator[AttestProgress]:
         self._called("attest")
+        self.rates[node_id].append((request.epoch, 0, request.rate_limit))
         for done in range(3):
             yield AttestProgress(pages_done=done, pages_total=3)
         await self.attester_may_end[node_id].wait()
@@ -230,9 +239,15 @@ class FakeCluster:
         self, node_id: int, request: node_pb2.TakeSnapshotRequest, *, idle_s: float = 60.0
     ) -> AsyncIterator[node_pb2.SnapshotProgress]:
         self._called("take_snapshot")
+        self.rates[node_id].append((request.epoch, request.fence, request.rate_limit))
         try:
             for done in range(3):
                 yield node_pb2.SnapshotProgress(phase=node_pb2.SnapshotProgress.PHASE_UPLOADING, pages_done=done)
+            for read in itertools.count():
+                if not self.worker_reads_on or self.worker_may_end.is_set():
+                    break
+                yield node_pb2.SnapshotProgress(pages_done=3, bytes_read=read * 10**9)
+                await asyncio.sleep(0.005)
             await self.worker_may_end.wait()
             self._called("worker")
             content = self.held.get(node_id, NOTHING)
@@ -244,6 +259,20 @@ class FakeCluster:
     async def drop_checkpoint(self, node_id: int, epoch: int, *, fence: int = 0) -> None:
         self._called("drop_checkpoint")
         self.checkpoints.pop(epoch, None)
+
+    async def client_latency(self, node_id: int, *, since: int = 0, timeout_s: float = 2.0) -> ClientLatencyResponse:
+        self._called("client_latency")
+        second = since + 1
+        writes = Latencies({self.write_us: self.writes} if self.writes else {})
+        return ClientLatencyResponse(second=second, seconds=1, writes=writes.message())
+
+    async def set_worker_rate(
+        self, node_id: int, epoch: int, rate_limit: int, *, fence: int = 0, timeout_s: float = 2.0
+    ) -> int:
+        self._called("set_worker_rate")
+        self._held_by(epoch, fence)
+        self.rates[node_id].append((epoch, fence, rate_limit))
+        return 1
 
     async def transfer_leadership(self, to_node_id: int = 0) -> int:
         self._called("transfer_leadership")

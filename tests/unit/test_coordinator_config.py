@@ -75,3 +75,11 @@ def test_a_file_with_a_key_that_does_not_exist(tmp_path: Path) -> None:
         read_toml(file, KEYS)
     with pytest.raises(InvalidConfiguration, match="nothing"):
         read_toml(tmp_path / "nothing.toml", KEYS)
+
+
+@pytest.mark.parametrize("text", ["50", "0ms", "-5ms", "61s", "soon", 50])
+def test_a_latency_budget_without_a_unit_or_a_sense_is_refused(text: object) -> None:
+    with pytest.raises(InvalidConfiguration, match="latency_budget"):
+        coordinator_config({"latency_budget": text})
+    assert coordinator_config({}).policy.latency_budget_ms == 0
+    assert coordinator_config({"latency_budget": "50ms"}).policy.latency_budget_ms == 50

@@ -32,6 +32,7 @@ from coordinator.job import (
 from coordinator.job import effects as e
 from coordinator.job import happenings as h
 from coordinator.job.choosing import Held
+from coordinator.job.impact import ClientImpact
 from coordinator.job.model import Mark, owner_of
 from coordinator.job.turn import HOLDING, Turn
 from quiesce import errors
@@ -246,6 +247,10 @@ class World:
             case e.TakeSnapshot(snapshot_id=snapshot_id):
                 for _ in range(self.random.randrange(5)):
                     self.later(self.random.randrange(4_000), lambda: self.tell(h.Progressed(ticket), generation))
+                # What it costs clients comes at any time, and is no sign of life.
+                for _ in range(self.random.randrange(3)):
+                    paced = h.Paced(ticket, ClientImpact(over_budget_ms=self.random.randrange(2)))
+                    self.later(self.random.randrange(9_000), lambda paced=paced: self.tell(paced, generation))  # type: ignore[misc]
                 taken = h.Taken(ticket, snapshot_id.encode())
                 self.later(self.random.randrange(8_000), lambda: self.tell(taken, generation))
                 return h.Progressed(ticket)
