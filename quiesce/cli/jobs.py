@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
+from quiesce.cli.impact_text import impact_facts, impact_lines
 from quiesce.cli.output import Output, Progress
 from quiesce.cli.units import amount, clock_text, time_text
 from quiesce.v1.backup_pb2 import Job, JobEvent, JobProgress, JobState
@@ -31,6 +32,8 @@ def job_facts(job: Job) -> dict[str, Any]:
         "ended_ms": job.ended_ms,
         "events": [{"at_ms": event.at_ms, "step": event.step, "text": event.text} for event in job.events],
     }
+    if job.HasField("clients"):
+        facts["clients"] = impact_facts(job.clients)
     if job.diverged_nodes:
         facts["diverged_nodes"] = list(job.diverged_nodes)
     if job.error_reason:
@@ -57,6 +60,7 @@ def job_text(job: Job) -> str:
         "started": time_text(job.started_ms),
         "ended": time_text(job.ended_ms) if job.ended_ms else "",
         "error": trouble(job),
+        **(impact_lines(impact_facts(job.clients)) if job.HasField("clients") else {}),
     }
     lines += [f"{name:<12}{value}" for name, value in facts.items() if value]
     return "\n".join([*lines, "", *map(event_text, job.events)])

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from quiesce.cli.output import Output
-from quiesce.cli.units import milliseconds, size_bytes
+from quiesce.cli.units import budget_ms, milliseconds, size_bytes
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -38,6 +38,8 @@ class _Converted(click.ParamType[int]):
 
 # Values are milliseconds.
 DURATION = _Converted("duration", milliseconds)
+# What clients may wait; longer than a minute no call takes.
+BUDGET = _Converted("duration", budget_ms)
 # Values are bytes.
 SIZE = _Converted("size", size_bytes)
 

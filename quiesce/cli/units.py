@@ -18,6 +18,14 @@ def milliseconds(text: str) -> int:
     return round(sum(float(match[1]) * _MS[match[2]] for match in found))
 
 
+def budget_ms(text: str) -> int:
+    """Read a duration from 1 ms to a minute; ValueError where it is something else."""
+    value = milliseconds(text)
+    if not 1 <= value <= 60_000:
+        raise ValueError(f"`{text}` is no latency budget: one is from 1ms to 60s")
+    return value
+
+
 def size_bytes(text: str) -> int:
     """Read `800`, `50M` (10^6), `50MiB` (2^20); ValueError where it is something else."""
     found = _SIZE.fullmatch(text.strip())

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import click
 
 from quiesce.cli.jobs import Follower, job_facts, node_list
-from quiesce.cli.options import DURATION, SIZE, coordinator_option, repository_there
+from quiesce.cli.options import BUDGET, DURATION, SIZE, coordinator_option, repository_there
 from quiesce.cli.output import Output, pass_output
 from quiesce.cli.snapshot_text import details, summary_facts
 from quiesce.client import BlockingBackups
@@ -22,6 +22,7 @@ from quiesce.v1.backup_pb2 import BackupCandidate, JobProgress
 @click.option("--database", "databases", multiple=True, metavar="NAME", help="Only this one; may be given again.")
 @click.option("--lease", type=DURATION, help="How long the replica may stay out should everything die, like 60s.")
 @click.option("--rate-limit", type=SIZE, help="The most bytes read a second, like 50M.")
+@click.option("--latency-budget", type=BUDGET, help="What clients may wait, in 99 calls of 100, like 50ms.")
 @click.option("--dry-run", is_flag=True, help="Only say which replica would be taken, and why.")
 @click.option("--detach", is_flag=True, help="Do not wait for the end; see it with `quiesce jobs watch`.")
 @coordinator_option
@@ -33,6 +34,7 @@ def command(
     databases: tuple[str, ...],
     lease: int | None,
     rate_limit: int | None,
+    latency_budget: int | None,
     dry_run: bool,
     detach: bool,
     coordinator: str,
@@ -52,6 +54,7 @@ def command(
             node_id=node_id or 0,
             lease_ms=lease or 0,
             rate_limit=rate_limit or 0,
+            latency_budget_ms=latency_budget or 0,
         )
         if detach:
             job = next(answers).job

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from quiesce.cli.options import DURATION, SIZE, TIMEOUT_S, coordinator_option, repository_there
+from quiesce.cli.options import BUDGET, DURATION, SIZE, TIMEOUT_S, coordinator_option, repository_there
 from quiesce.cli.output import Output, pass_output
 from quiesce.cli.retention import keep_options, rules, rules_facts, rules_text
 from quiesce.cli.units import milliseconds_text, seconds_text, time_text
@@ -56,6 +56,7 @@ def command(ctx: click.Context, coordinator: str) -> None:
 @click.option("--database", "databases", multiple=True, metavar="NAME", help="Only this one; may be given again.")
 @click.option("--repository", default="", metavar="DIR", help="Where to; otherwise the coordinator's own.")
 @click.option("--rate-limit", type=SIZE, help="The most bytes read a second, like 50M.")
+@click.option("--latency-budget", type=BUDGET, help="What clients may wait, in 99 calls of 100, like 50ms.")
 @click.option("--lease", type=DURATION, help="How long the replica may stay out should everything die, like 60s.")
 @click.option("--drill-cron", metavar="EXPRESSION", help="When its newest snapshot is restored and checked.")
 @click.option("--drill-every", type=DURATION, help="Or how often, like 7d.")
@@ -77,6 +78,7 @@ def create(
     databases: tuple[str, ...],
     repository: str,
     rate_limit: int | None,
+    latency_budget: int | None,
     lease: int | None,
     drill_cron: str | None,
     drill_every: int | None,
@@ -104,6 +106,7 @@ def create(
         databases=databases,
         repository=repository_there(repository),
         rate_limit=rate_limit or 0,
+        latency_budget_ms=latency_budget or 0,
         lease_ms=lease or 0,
         drill=_drill(drill_cron, drill_every, zone),
         retention=rules(keep),
@@ -161,6 +164,7 @@ def show(output: Output, name: str, coordinator: str) -> None:
         f"{name}: {timing_text(spec.schedule)}, {state_text(policy)}",
         f"Databases: {', '.join(spec.databases) or 'all'}",
         f"Repository: {spec.repository or 'the one of the coordinator'}",
+        *([f"Latency budget: {milliseconds_text(spec.latency_budget_ms)}"] if spec.latency_budget_ms else []),
         f"Keeps: {rules_text(spec.retention)}",
         f"Next run: {time_text(policy.next_ms)}",
         f"Last success: {time_text(policy.last_success_ms)}",
@@ -284,6 +288,7 @@ def policy_facts(policy: Policy) -> dict[str, Any]:
         "databases": list(spec.databases),
         "repository": spec.repository,
         "rate_limit": spec.rate_limit,
+        "latency_budget_ms": spec.latency_budget_ms or None,
         "lease_ms": spec.lease_ms,
         "keep": rules_facts(spec.retention),
         "paused": policy.paused,

@@ -7,6 +7,7 @@ import msgspec
 
 from quiesce.cli.commands import keeping
 from quiesce.cli.commands.keeping import source_options
+from quiesce.cli.impact_text import impact_lines
 from quiesce.cli.options import TIMEOUT_S
 from quiesce.cli.output import Output, Progress, pass_output
 from quiesce.cli.snapshot_text import COLUMNS, attestation_line, details, row, summary_facts
@@ -63,7 +64,10 @@ def show(output: Output, snapshot_id: str, repository: str | None, coordinator: 
         with BlockingBackups(coordinator, timeout_s=TIMEOUT_S) as backups:
             found = backups.show(snapshot_id)
         summary, facts = found.summary, msgspec.json.decode(found.manifest)
-    text = f"{details(summary)}\n{attestation_line(summary.content_id, facts['attestations'])}"
+    # Where an older version wrote it, there are none.
+    clients = impact_lines((facts["impact"] or {}).get("clients"))
+    lines = [f"{f'{name.capitalize()}:':<12}{text}" for name, text in clients.items()]
+    text = "\n".join([details(summary), attestation_line(summary.content_id, facts["attestations"]), *lines])
     output.result({**summary_facts(summary), "manifest": facts}, text)
 
 
