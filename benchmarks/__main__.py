@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import load_cases, memory, orientdb_cases, restart, snapshot_cases
+from benchmarks import budget, load_cases, memory, orientdb_cases, restart, snapshot_cases
 from benchmarks.etcd.cluster import EtcdMissing, require_etcd
 from benchmarks.measure import Noise, Run, machine_noise
 from benchmarks.profile import ProfilerMissing, require_profiler
@@ -42,7 +42,10 @@ CASES = {
 }
 # What is not a comparison of rates.
 OTHERS: dict[str, Callable[[Path], None]] = {
-    "incremental": lambda directory: _incremental(directory),  # noqa: PLW0108 - it is defined below
+    "incremental": lambda directory: _rows(
+        directory, "incremental", "Snapshots after a change, at two sizes", snapshot_cases.incremental
+    ),
+    "budget": lambda directory: _rows(directory, "budget", "What a backup costs clients", budget.measure),
     "memory": lambda directory: memory.run(directory, memory.SECONDS, list(memory.CASES)),
     "restart": lambda directory: restart.run(
         directory, entries=restart.ENTRIES, restarts=restart.RESTARTS, cases=restart.CASES
@@ -112,11 +115,22 @@ def fresh_directory(parent: Path) -> Iterator[Path]:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _incremental(directory: Path) -> None:
+def _rows(
+    directory: Path, name: str, title: str, measure: Callable[[Path], Awaitable[list[dict[str, object]]]]
+) -> None:
+    noise = machine_noise(directory)
     with fresh_directory(directory) as fresh:
-        rows = asyncio.run(snapshot_cases.incremental(fresh))
-    click.echo("\n" + rows_table("Snapshots after a change, at two sizes", rows) + "\n")
-    write_json(directory / "incremental.json", {"name": "incremental", "rows": rows})
+        rows = asyncio.run(measured(measure, fresh))
+    click.echo("\n" + rows_table(title, rows))
+    click.echo(f"\nMachine: loop {noise.spin_ms:.3g} ms, fsync {noise.fsync_ms:.3g} ms.\n")
+    write_json(directory / f"{name}.json", {"name": name, "rows": rows})
+
+
+async def measured(
+    measure: Callable[[Path], Awaitable[list[dict[str, object]]]], directory: Path
+) -> list[dict[str, object]]:
+    """Return what a measurement finds."""
+    return await measure(directory)
 
 
 if __name__ == "__main__":
