@@ -24,55 +24,55 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17quiesce/v1/policy.proto\x12\nquiesce.v1\"\xdd\x01\n\x08Schedule\x12\x0e\n\x04\x63ron\x18\x01 \x01(\tH\x00\x12\x12\n\x08\x65very_ms\x18\x02 \x01(\x04H\x00\x12\x0c\n\x04zone\x18\x03 \x01(\t\x12\x11\n\tjitter_ms\x18\x04 \x01(\x04\x12$\n\x07overlap\x18\x05 \x01(\x0e\x32\x13.quiesce.v1.Overlap\x12\"\n\x06missed\x18\x06 \x01(\x0e\x32\x12.quiesce.v1.Missed\x12\x14\n\x07retries\x18\x07 \x01(\rH\x01\x88\x01\x01\x12\x16\n\x0eretry_pause_ms\x18\x08 \x01(\x04\x42\x08\n\x06timingB\n\n\x08_retries\"\xe0\x01\n\nPolicySpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x08schedule\x18\x02 \x01(\x0b\x32\x14.quiesce.v1.Schedule\x12\x11\n\tdatabases\x18\x03 \x03(\t\x12\x12\n\nrepository\x18\x04 \x01(\t\x12\x12\n\nrate_limit\x18\x05 \x01(\x04\x12\x10\n\x08lease_ms\x18\x06 \x01(\x04\x12-\n\tretention\x18\x07 \x01(\x0b\x32\x1a.quiesce.v1.RetentionRules\x12 \n\x05\x64rill\x18\x08 \x01(\x0b\x32\x11.quiesce.v1.Drill\"/\n\x05\x44rill\x12&\n\x08schedule\x18\x01 \x01(\x0b\x32\x14.quiesce.v1.Schedule\"\x97\x01\n\x0eRetentionRules\x12\x11\n\tkeep_last\x18\x01 \x01(\r\x12\x0e\n\x06hourly\x18\x02 \x01(\r\x12\r\n\x05\x64\x61ily\x18\x03 \x01(\r\x12\x0e\n\x06weekly\x18\x04 \x01(\r\x12\x0f\n\x07monthly\x18\x05 \x01(\r\x12\x0e\n\x06yearly\x18\x06 \x01(\r\x12\x11\n\twithin_ms\x18\x07 \x01(\x04\x12\x0f\n\x07minimum\x18\x08 \x01(\r\"\xdb\x02\n\x06Policy\x12$\n\x04spec\x18\x01 \x01(\x0b\x32\x16.quiesce.v1.PolicySpec\x12\x0e\n\x06paused\x18\x02 \x01(\x08\x12\x0f\n\x07running\x18\x03 \x01(\x08\x12\x0e\n\x06job_id\x18\x04 \x01(\t\x12\x0f\n\x07next_ms\x18\x05 \x01(\x04\x12\x17\n\x0flast_success_ms\x18\x06 \x01(\x04\x12\x10\n\x08\x66\x61ilures\x18\x07 \x01(\r\x12\r\n\x05\x61larm\x18\x08 \x01(\x08\x12\x12\n\nlast_error\x18\t \x01(\t\x12\'\n\x06\x65vents\x18\n \x03(\x0b\x32\x17.quiesce.v1.PolicyEvent\x12\x18\n\x10last_verified_ms\x18\x0c \x01(\x04\x12&\n\x05\x64rill\x18\r \x01(\x0b\x32\x17.quiesce.v1.PolicyDrill\x12\x1c\n\x0fverified_age_ms\x18\x0e \x01(\x04H\x00\x88\x01\x01\x42\x12\n\x10_verified_age_ms\"g\n\x0bPolicyDrill\x12\x0f\n\x07running\x18\x01 \x01(\x08\x12\x10\n\x08\x64rill_id\x18\x02 \x01(\t\x12\x0f\n\x07next_ms\x18\x03 \x01(\x04\x12\x10\n\x08\x66\x61ilures\x18\x04 \x01(\r\x12\x12\n\nlast_error\x18\x05 \x01(\t\"*\n\x0bPolicyEvent\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x04\x12\x0c\n\x04text\x18\x02 \x01(\t\";\n\x13\x43reatePolicyRequest\x12$\n\x04spec\x18\x01 \x01(\x0b\x32\x16.quiesce.v1.PolicySpec\"\x15\n\x13ListPoliciesRequest\"<\n\x14ListPoliciesResponse\x12$\n\x08policies\x18\x01 \x03(\x0b\x32\x12.quiesce.v1.Policy\"!\n\x11ShowPolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\"\n\x12PausePolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"#\n\x13ResumePolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\" \n\x10RunPolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"#\n\x13\x44\x65letePolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14\x44\x65letePolicyResponse\".\n\x0fNextRunsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"7\n\x10NextRunsResponse\x12#\n\x04runs\x18\x01 \x03(\x0b\x32\x15.quiesce.v1.ComingRun\"*\n\tComingRun\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x04*Z\n\x07Overlap\x12\x17\n\x13OVERLAP_UNSPECIFIED\x10\x00\x12\x10\n\x0cOVERLAP_SKIP\x10\x01\x12\x10\n\x0cOVERLAP_WAIT\x10\x02\x12\x12\n\x0eOVERLAP_CANCEL\x10\x03*F\n\x06Missed\x12\x16\n\x12MISSED_UNSPECIFIED\x10\x00\x12\x13\n\x0fMISSED_RUN_ONCE\x10\x01\x12\x0f\n\x0bMISSED_SKIP\x10\x02\x32\x94\x04\n\x08Policies\x12=\n\x06\x43reate\x12\x1f.quiesce.v1.CreatePolicyRequest\x1a\x12.quiesce.v1.Policy\x12I\n\x04List\x12\x1f.quiesce.v1.ListPoliciesRequest\x1a .quiesce.v1.ListPoliciesResponse\x12\x39\n\x04Show\x12\x1d.quiesce.v1.ShowPolicyRequest\x1a\x12.quiesce.v1.Policy\x12;\n\x05Pause\x12\x1e.quiesce.v1.PausePolicyRequest\x1a\x12.quiesce.v1.Policy\x12=\n\x06Resume\x12\x1f.quiesce.v1.ResumePolicyRequest\x1a\x12.quiesce.v1.Policy\x12\x37\n\x03Run\x12\x1c.quiesce.v1.RunPolicyRequest\x1a\x12.quiesce.v1.Policy\x12K\n\x06\x44\x65lete\x12\x1f.quiesce.v1.DeletePolicyRequest\x1a .quiesce.v1.DeletePolicyResponse\x12\x41\n\x04Next\x12\x1b.quiesce.v1.NextRunsRequest\x1a\x1c.quiesce.v1.NextRunsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17quiesce/v1/policy.proto\x12\nquiesce.v1\"\xdd\x01\n\x08Schedule\x12\x0e\n\x04\x63ron\x18\x01 \x01(\tH\x00\x12\x12\n\x08\x65very_ms\x18\x02 \x01(\x04H\x00\x12\x0c\n\x04zone\x18\x03 \x01(\t\x12\x11\n\tjitter_ms\x18\x04 \x01(\x04\x12$\n\x07overlap\x18\x05 \x01(\x0e\x32\x13.quiesce.v1.Overlap\x12\"\n\x06missed\x18\x06 \x01(\x0e\x32\x12.quiesce.v1.Missed\x12\x14\n\x07retries\x18\x07 \x01(\rH\x01\x88\x01\x01\x12\x16\n\x0eretry_pause_ms\x18\x08 \x01(\x04\x42\x08\n\x06timingB\n\n\x08_retries\"\xe2\x01\n\nPolicySpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x08schedule\x18\x02 \x01(\x0b\x32\x14.quiesce.v1.Schedule\x12\x11\n\tdatabases\x18\x03 \x03(\t\x12\x14\n\x0crepositories\x18\x04 \x03(\t\x12\x12\n\nrate_limit\x18\x05 \x01(\x04\x12\x10\n\x08lease_ms\x18\x06 \x01(\x04\x12-\n\tretention\x18\x07 \x01(\x0b\x32\x1a.quiesce.v1.RetentionRules\x12 \n\x05\x64rill\x18\x08 \x01(\x0b\x32\x11.quiesce.v1.Drill\"/\n\x05\x44rill\x12&\n\x08schedule\x18\x01 \x01(\x0b\x32\x14.quiesce.v1.Schedule\"\x97\x01\n\x0eRetentionRules\x12\x11\n\tkeep_last\x18\x01 \x01(\r\x12\x0e\n\x06hourly\x18\x02 \x01(\r\x12\r\n\x05\x64\x61ily\x18\x03 \x01(\r\x12\x0e\n\x06weekly\x18\x04 \x01(\r\x12\x0f\n\x07monthly\x18\x05 \x01(\r\x12\x0e\n\x06yearly\x18\x06 \x01(\r\x12\x11\n\twithin_ms\x18\x07 \x01(\x04\x12\x0f\n\x07minimum\x18\x08 \x01(\r\"\xdb\x02\n\x06Policy\x12$\n\x04spec\x18\x01 \x01(\x0b\x32\x16.quiesce.v1.PolicySpec\x12\x0e\n\x06paused\x18\x02 \x01(\x08\x12\x0f\n\x07running\x18\x03 \x01(\x08\x12\x0e\n\x06job_id\x18\x04 \x01(\t\x12\x0f\n\x07next_ms\x18\x05 \x01(\x04\x12\x17\n\x0flast_success_ms\x18\x06 \x01(\x04\x12\x10\n\x08\x66\x61ilures\x18\x07 \x01(\r\x12\r\n\x05\x61larm\x18\x08 \x01(\x08\x12\x12\n\nlast_error\x18\t \x01(\t\x12\'\n\x06\x65vents\x18\n \x03(\x0b\x32\x17.quiesce.v1.PolicyEvent\x12\x18\n\x10last_verified_ms\x18\x0c \x01(\x04\x12&\n\x05\x64rill\x18\r \x01(\x0b\x32\x17.quiesce.v1.PolicyDrill\x12\x1c\n\x0fverified_age_ms\x18\x0e \x01(\x04H\x00\x88\x01\x01\x42\x12\n\x10_verified_age_ms\"g\n\x0bPolicyDrill\x12\x0f\n\x07running\x18\x01 \x01(\x08\x12\x10\n\x08\x64rill_id\x18\x02 \x01(\t\x12\x0f\n\x07next_ms\x18\x03 \x01(\x04\x12\x10\n\x08\x66\x61ilures\x18\x04 \x01(\r\x12\x12\n\nlast_error\x18\x05 \x01(\t\"*\n\x0bPolicyEvent\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x04\x12\x0c\n\x04text\x18\x02 \x01(\t\";\n\x13\x43reatePolicyRequest\x12$\n\x04spec\x18\x01 \x01(\x0b\x32\x16.quiesce.v1.PolicySpec\"\x15\n\x13ListPoliciesRequest\"<\n\x14ListPoliciesResponse\x12$\n\x08policies\x18\x01 \x03(\x0b\x32\x12.quiesce.v1.Policy\"!\n\x11ShowPolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\"\n\x12PausePolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"#\n\x13ResumePolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\" \n\x10RunPolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"#\n\x13\x44\x65letePolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14\x44\x65letePolicyResponse\".\n\x0fNextRunsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"7\n\x10NextRunsResponse\x12#\n\x04runs\x18\x01 \x03(\x0b\x32\x15.quiesce.v1.ComingRun\"*\n\tComingRun\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x04*Z\n\x07Overlap\x12\x17\n\x13OVERLAP_UNSPECIFIED\x10\x00\x12\x10\n\x0cOVERLAP_SKIP\x10\x01\x12\x10\n\x0cOVERLAP_WAIT\x10\x02\x12\x12\n\x0eOVERLAP_CANCEL\x10\x03*F\n\x06Missed\x12\x16\n\x12MISSED_UNSPECIFIED\x10\x00\x12\x13\n\x0fMISSED_RUN_ONCE\x10\x01\x12\x0f\n\x0bMISSED_SKIP\x10\x02\x32\x94\x04\n\x08Policies\x12=\n\x06\x43reate\x12\x1f.quiesce.v1.CreatePolicyRequest\x1a\x12.quiesce.v1.Policy\x12I\n\x04List\x12\x1f.quiesce.v1.ListPoliciesRequest\x1a .quiesce.v1.ListPoliciesResponse\x12\x39\n\x04Show\x12\x1d.quiesce.v1.ShowPolicyRequest\x1a\x12.quiesce.v1.Policy\x12;\n\x05Pause\x12\x1e.quiesce.v1.PausePolicyRequest\x1a\x12.quiesce.v1.Policy\x12=\n\x06Resume\x12\x1f.quiesce.v1.ResumePolicyRequest\x1a\x12.quiesce.v1.Policy\x12\x37\n\x03Run\x12\x1c.quiesce.v1.RunPolicyRequest\x1a\x12.quiesce.v1.Policy\x12K\n\x06\x44\x65lete\x12\x1f.quiesce.v1.DeletePolicyRequest\x1a .quiesce.v1.DeletePolicyResponse\x12\x41\n\x04Next\x12\x1b.quiesce.v1.NextRunsRequest\x1a\x1c.quiesce.v1.NextRunsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'quiesce.v1.policy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OVERLAP']._serialized_start=1690
-  _globals['_OVERLAP']._serialized_end=1780
-  _globals['_MISSED']._serialized_start=1782
-  _globals['_MISSED']._serialized_end=1852
+  _globals['_OVERLAP']._serialized_start=1692
+  _globals['_OVERLAP']._serialized_end=1782
+  _globals['_MISSED']._serialized_start=1784
+  _globals['_MISSED']._serialized_end=1854
   _globals['_SCHEDULE']._serialized_start=40
   _globals['_SCHEDULE']._serialized_end=261
   _globals['_POLICYSPEC']._serialized_start=264
-  _globals['_POLICYSPEC']._serialized_end=488
-  _globals['_DRILL']._serialized_start=490
-  _globals['_DRILL']._serialized_end=537
-  _globals['_RETENTIONRULES']._serialized_start=540
-  _globals['_RETENTIONRULES']._serialized_end=691
-  _globals['_POLICY']._serialized_start=694
-  _globals['_POLICY']._serialized_end=1041
-  _globals['_POLICYDRILL']._serialized_start=1043
-  _globals['_POLICYDRILL']._serialized_end=1146
-  _globals['_POLICYEVENT']._serialized_start=1148
-  _globals['_POLICYEVENT']._serialized_end=1190
-  _globals['_CREATEPOLICYREQUEST']._serialized_start=1192
-  _globals['_CREATEPOLICYREQUEST']._serialized_end=1251
-  _globals['_LISTPOLICIESREQUEST']._serialized_start=1253
-  _globals['_LISTPOLICIESREQUEST']._serialized_end=1274
-  _globals['_LISTPOLICIESRESPONSE']._serialized_start=1276
-  _globals['_LISTPOLICIESRESPONSE']._serialized_end=1336
-  _globals['_SHOWPOLICYREQUEST']._serialized_start=1338
-  _globals['_SHOWPOLICYREQUEST']._serialized_end=1371
-  _globals['_PAUSEPOLICYREQUEST']._serialized_start=1373
-  _globals['_PAUSEPOLICYREQUEST']._serialized_end=1407
-  _globals['_RESUMEPOLICYREQUEST']._serialized_start=1409
-  _globals['_RESUMEPOLICYREQUEST']._serialized_end=1444
-  _globals['_RUNPOLICYREQUEST']._serialized_start=1446
-  _globals['_RUNPOLICYREQUEST']._serialized_end=1478
-  _globals['_DELETEPOLICYREQUEST']._serialized_start=1480
-  _globals['_DELETEPOLICYREQUEST']._serialized_end=1515
-  _globals['_DELETEPOLICYRESPONSE']._serialized_start=1517
-  _globals['_DELETEPOLICYRESPONSE']._serialized_end=1539
-  _globals['_NEXTRUNSREQUEST']._serialized_start=1541
-  _globals['_NEXTRUNSREQUEST']._serialized_end=1587
-  _globals['_NEXTRUNSRESPONSE']._serialized_start=1589
-  _globals['_NEXTRUNSRESPONSE']._serialized_end=1644
-  _globals['_COMINGRUN']._serialized_start=1646
-  _globals['_COMINGRUN']._serialized_end=1688
-  _globals['_POLICIES']._serialized_start=1855
-  _globals['_POLICIES']._serialized_end=2387
+  _globals['_POLICYSPEC']._serialized_end=490
+  _globals['_DRILL']._serialized_start=492
+  _globals['_DRILL']._serialized_end=539
+  _globals['_RETENTIONRULES']._serialized_start=542
+  _globals['_RETENTIONRULES']._serialized_end=693
+  _globals['_POLICY']._serialized_start=696
+  _globals['_POLICY']._serialized_end=1043
+  _globals['_POLICYDRILL']._serialized_start=1045
+  _globals['_POLICYDRILL']._serialized_end=1148
+  _globals['_POLICYEVENT']._serialized_start=1150
+  _globals['_POLICYEVENT']._serialized_end=1192
+  _globals['_CREATEPOLICYREQUEST']._serialized_start=1194
+  _globals['_CREATEPOLICYREQUEST']._serialized_end=1253
+  _globals['_LISTPOLICIESREQUEST']._serialized_start=1255
+  _globals['_LISTPOLICIESREQUEST']._serialized_end=1276
+  _globals['_LISTPOLICIESRESPONSE']._serialized_start=1278
+  _globals['_LISTPOLICIESRESPONSE']._serialized_end=1338
+  _globals['_SHOWPOLICYREQUEST']._serialized_start=1340
+  _globals['_SHOWPOLICYREQUEST']._serialized_end=1373
+  _globals['_PAUSEPOLICYREQUEST']._serialized_start=1375
+  _globals['_PAUSEPOLICYREQUEST']._serialized_end=1409
+  _globals['_RESUMEPOLICYREQUEST']._serialized_start=1411
+  _globals['_RESUMEPOLICYREQUEST']._serialized_end=1446
+  _globals['_RUNPOLICYREQUEST']._serialized_start=1448
+  _globals['_RUNPOLICYREQUEST']._serialized_end=1480
+  _globals['_DELETEPOLICYREQUEST']._serialized_start=1482
+  _globals['_DELETEPOLICYREQUEST']._serialized_end=1517
+  _globals['_DELETEPOLICYRESPONSE']._serialized_start=1519
+  _globals['_DELETEPOLICYRESPONSE']._serialized_end=1541
+  _globals['_NEXTRUNSREQUEST']._serialized_start=1543
+  _globals['_NEXTRUNSREQUEST']._serialized_end=1589
+  _globals['_NEXTRUNSRESPONSE']._serialized_start=1591
+  _globals['_NEXTRUNSRESPONSE']._serialized_end=1646
+  _globals['_COMINGRUN']._serialized_start=1648
+  _globals['_COMINGRUN']._serialized_end=1690
+  _globals['_POLICIES']._serialized_start=1857
+  _globals['_POLICIES']._serialized_end=2389
 # @@protoc_insertion_point(module_scope)

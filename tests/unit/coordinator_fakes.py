@@ -86,6 +86,8 @@ class FakeCluster:
         self.dies_at_mark = 0
         self.drained: list[int] = []
         self.fail: dict[str, list[errors.QuiesceError]] = {}
+        # Workers that fail, counted from 1.
+        self.fail_at: dict[int, errors.QuiesceError] = {}
         self.calls: list[str] = []
         # The worker's pace: a snapshot waits for it before its last answer.
         self.worker_may_end = asyncio.Event()
@@ -235,6 +237,8 @@ class FakeCluster:
                 yield node_pb2.SnapshotProgress(phase=node_pb2.SnapshotProgress.PHASE_UPLOADING, pages_done=done)
             await self.worker_may_end.wait()
             self._called("worker")
+            if error := self.fail_at.get(self.calls.count("worker")):
+                raise error
             content = self.held.get(node_id, NOTHING)
             manifest = draft(request.repository, request.snapshot_id, node_id, request.epoch, content)
             yield node_pb2.SnapshotProgress(phase=node_pb2.SnapshotProgress.PHASE_DONE, manifest_draft=manifest)

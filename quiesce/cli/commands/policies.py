@@ -54,7 +54,13 @@ def command(ctx: click.Context, coordinator: str) -> None:
 @click.option("--retries", type=click.IntRange(0, 20), default=3, show_default=True, help="Attempts after a failure.")
 @click.option("--retry-pause", type=DURATION, default="1m", show_default=True, help="Before the first; then doubled.")
 @click.option("--database", "databases", multiple=True, metavar="NAME", help="Only this one; may be given again.")
-@click.option("--repository", default="", metavar="DIR", help="Where to; otherwise the coordinator's own.")
+@click.option(
+    "--repository",
+    "repositories",
+    multiple=True,
+    metavar="DIR",
+    help="Where to; otherwise the coordinator's own. Given again: to each, one after another.",
+)
 @click.option("--rate-limit", type=SIZE, help="The most bytes read a second, like 50M.")
 @click.option("--lease", type=DURATION, help="How long the replica may stay out should everything die, like 60s.")
 @click.option("--drill-cron", metavar="EXPRESSION", help="When its newest snapshot is restored and checked.")
@@ -75,7 +81,7 @@ def create(
     retries: int,
     retry_pause: int,
     databases: tuple[str, ...],
-    repository: str,
+    repositories: tuple[str, ...],
     rate_limit: int | None,
     lease: int | None,
     drill_cron: str | None,
@@ -102,7 +108,7 @@ def create(
         name=name,
         schedule=schedule,
         databases=databases,
-        repository=repository_there(repository),
+        repositories=[repository_there(one) for one in repositories],
         rate_limit=rate_limit or 0,
         lease_ms=lease or 0,
         drill=_drill(drill_cron, drill_every, zone),
@@ -160,7 +166,7 @@ def show(output: Output, name: str, coordinator: str) -> None:
     lines = [
         f"{name}: {timing_text(spec.schedule)}, {state_text(policy)}",
         f"Databases: {', '.join(spec.databases) or 'all'}",
-        f"Repository: {spec.repository or 'the one of the coordinator'}",
+        f"Repository: {', '.join(spec.repositories) or 'the one of the coordinator'}",
         f"Keeps: {rules_text(spec.retention)}",
         f"Next run: {time_text(policy.next_ms)}",
         f"Last success: {time_text(policy.last_success_ms)}",
@@ -282,7 +288,7 @@ def policy_facts(policy: Policy) -> dict[str, Any]:
         "retries": schedule.retries,
         "retry_pause_ms": schedule.retry_pause_ms,
         "databases": list(spec.databases),
-        "repository": spec.repository,
+        "repositories": list(spec.repositories),
         "rate_limit": spec.rate_limit,
         "lease_ms": spec.lease_ms,
         "keep": rules_facts(spec.retention),
