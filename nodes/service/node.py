@@ -62,8 +62,12 @@ class NodeService(node_pb2_grpc.NodeServicer):
     @typed_errors
     async def Status(self, _request: node_pb2.StatusRequest, context: Context) -> node_pb2.NodeStatus:
         """Tell all that is known here."""
+        self._parts.calls.check_cluster(context)
+        return self.status()
+
+    def status(self) -> node_pb2.NodeStatus:
+        """Return all that is known here."""
         parts = self._parts
-        parts.calls.check_cluster(context)
         status = parts.consensus.status()
         with parts.state.store.view() as view:
             lease, log_time_ms = view.lease(), view.log_time_ms()
