@@ -81,7 +81,7 @@ class FakeCluster:
         self.unheard_for = 0
         self.lease: RotationLease | None = None
         self.epoch = 100
-        self.checkpoints: dict[int, int] = {}
+        self.checkpoints: dict[int, set[int]] = {}
         # So many marks find that the node died between them and the checkpoint.
         self.dies_at_mark = 0
         self.drained: list[int] = []
@@ -135,7 +135,7 @@ class FakeCluster:
             log_time_ms=self.log_time(),
             lease=held,
             members=self._members(),
-            checkpoints=[e for e, node in self.checkpoints.items() if node == node_id],
+            checkpoints=[e for e, nodes in self.checkpoints.items() if node_id in nodes],
             history=[node_pb2.StateChange(state=node_pb2.SERVING_STATE_SERVING, at_ms=1, reason="caught up")],
         )
         if out:
@@ -190,6 +190,13 @@ class FakeCluster:
         held.expires_ms = self.log_time() + ttl_ms
         return held
 
+    async def move_drain(self, epoch: int, node_id: int, ttl_ms: int, *, fence: int = 0) -> RotationLease:
+        self._called("move_drain")
+        held = self._held_by(epoch, fence)
+        held.node_id, held.expires_ms = node_id, self.log_time() + ttl_ms
+        self.drained.append(node_id)
+        return held
+
     async def prepare_mark(self, node_id: int) -> None:
         self._called("prepare_mark")
 
@@ -222,10 +229,11 @@ class FakeCluster:
     async def checkpoint(self, epoch: int, *, fence: int = 0, attest: bool = False) -> Mark:
         self._called("checkpoint")
         held = self._held_by(epoch, fence)
+        keep = {1, 2, 3} if attest else {held.node_id}
         if self.dies_at_mark:
             self.dies_at_mark -= 1
-        else:
-            self.checkpoints[epoch] = held.node_id
+            keep.discard(held.node_id)
+        self.checkpoints[epoch] = keep
         return Mark(term=1, index=50, time_ms=5, epoch=epoch)
 
     async def take_snapshot(
