@@ -48,6 +48,10 @@ class Nodes(Protocol):
         """See `Admin.renew_drain`."""
         ...
 
+    async def move_drain(self, epoch: int, node_id: int, ttl_ms: int, *, fence: int = 0) -> RotationLease:
+        """See `Admin.move_drain`."""
+        ...
+
     async def take_over_drain(self, epoch: int, ttl_ms: int, owner: str) -> RotationLease:
         """See `Admin.take_over_drain`."""
         ...

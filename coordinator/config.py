@@ -22,6 +22,8 @@ class CoordinatorConfig:
     # Empty: as `listen` says.
     advertise: str
     cluster: Sequence[str]
+    # Empty: no metrics.
+    metrics: str
     # Empty: every request must name one.
     repository: str
     # Where throw-away nodes of drills live.
@@ -76,6 +78,7 @@ _wait = milliseconds(1_000, DAY_MS)
 KEYS = (
     Key("listen", _address, "127.0.0.1:7100", "host:port to listen on."),
     Key("advertise", _optional_address, "", "host:port at which clients and other coordinators are told to reach it."),
+    Key("metrics", _optional_address, "", "host:port at which Prometheus finds metrics, under /metrics."),
     Key("cluster", _addresses, "127.0.0.1:7101,127.0.0.1:7102,127.0.0.1:7103", "host:port of the cluster's nodes."),
     Key("repository", _repository, "", "The directory for snapshots where a request names none; nodes must see it."),
     Key("drill_directory", _directory, "", "Where drills restore snapshots to; otherwise where temporary files are."),
@@ -112,6 +115,7 @@ def coordinator_config(values: Mapping[str, object]) -> CoordinatorConfig:
     return CoordinatorConfig(
         listen=parsed["listen"],
         advertise=parsed["advertise"],
+        metrics=parsed["metrics"],
         cluster=parsed["cluster"],
         repository=parsed["repository"],
         drill_directory=parsed["drill_directory"] or default_scratch(parsed["listen"]),

@@ -20,6 +20,7 @@ from coordinator.drills.service import DrillsService
 from coordinator.job import Moment
 from coordinator.jobs import Identifiers, Jobs
 from coordinator.leadership import Leadership, run_while_leading
+from coordinator.metrics import CoordinatorMetrics, Seen
 from coordinator.policies import PolicyStore, Scheduler
 from coordinator.policies.service import SERVICE as POLICIES_SERVICE
 from coordinator.policies.service import PoliciesService
@@ -31,6 +32,7 @@ from coordinator.service import SERVICE, BackupsService, locate
 from coordinator.snapshots import Snapshots
 from coordinator.threads import RepositoryThreads
 from quiesce.client import AsyncClient
+from quiesce.daemon.metrics import metrics_served
 from quiesce.errors import QuiesceError
 from quiesce.rpc import Server, open_server
 from quiesce.snapshot import new_snapshot_id
@@ -44,6 +46,9 @@ STOP_JOBS_S = 4.0
 STOP_CALLS_S = 0.5
 MEMBERS_EVERY_S = 5.0
 READY_LOOK_S = 0.1
+DIVERGED_LOOK_S = 10.0
+# A name for the health service alone.
+ATTESTATION = "quiesce.attestation"
 
 
 def now() -> Moment:
@@ -173,24 +178,32 @@ async def serve(config: CoordinatorConfig) -> None:
             ),
             server.grpc,
         )
+
+        async def ask() -> Seen:
+            return Seen([entry.value for entry in await policies.by_name()], await jobs.list(0))
+
+        metrics = CoordinatorMetrics(ask=ask, leads=jobs.ready.is_set, clock=unix_ms)
         await server.set_serving("", True)
         for name in SERVICES:
             await server.set_serving(name, False)
         port = await server.start(SERVICES)
         log.info("listening", address=config.listen, port=port, cluster=", ".join(config.cluster))
+        endpoint = metrics_served(config.metrics, metrics.collect)
         works_of_leader = [jobs.lead, scheduler.run, drill_scheduler.run, lambda: keeper.run(jobs.ready)]
         held = asyncio.create_task(leadership.run())
         works = asyncio.create_task(run_while_leading(leadership, works_of_leader, jobs.leave))
         health = asyncio.create_task(_show_ready(jobs, server))
         members = asyncio.create_task(_keep_up(client))
+        divergence = asyncio.create_task(_show_divergence(metrics, server))
         drills_ready = asyncio.create_task(drills.make_ready())
         try:
-            await _until(stop, held, works, drills_ready)
+            with endpoint:
+                await _until(stop, held, works, drills_ready)
         finally:
             log.info("stopping")
             await asyncio.gather(jobs.stop(STOP_JOBS_S), drills.stop(STOP_JOBS_S))
             await leadership.give_back()
-            for task in (works, held, health, members, drills_ready):
+            for task in (works, held, health, members, divergence, drills_ready):
                 task.cancel()
             await server.stop(STOP_CALLS_S)
 
@@ -214,6 +227,14 @@ async def _keep_up(client: AsyncClient) -> None:
         with contextlib.suppress(QuiesceError):
             await client.admin.members()
         await asyncio.sleep(MEMBERS_EVERY_S)
+
+
+async def _show_divergence(metrics: CoordinatorMetrics, server: Server) -> None:
+    """Show who asks for the health of the attestation whether a node holds something else than the majority."""
+    while True:
+        await metrics.collect()
+        await server.set_serving(ATTESTATION, not metrics.diverged)
+        await asyncio.sleep(DIVERGED_LOOK_S)
 
 
 async def _show_ready(jobs: Jobs, server: Server) -> None:

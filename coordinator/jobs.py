@@ -116,8 +116,8 @@ class Jobs:
                 await self._journal.ensure()
                 entries = await self._journal.latest()
                 await self._journal.prune(entries)
-                await self._go_on([entry for entry in reversed(entries) if entry.value.running])
-                break
+                if await self._go_on([entry for entry in reversed(entries) if self._is_left(entry.value)]):
+                    break
             except QuiesceError as error:
                 if self._why_not_ready is None or type(self._why_not_ready) is not type(error):
                     log.info("waiting for the cluster", error=error.message())
@@ -130,8 +130,16 @@ class Jobs:
         finally:
             self.ready.clear()
 
-    async def _go_on(self, left: Sequence[Entry[JobRecord]]) -> None:
-        """Go on with the job that was left; no more than one can have begun its work."""
+    def _is_left(self, record: JobRecord) -> bool:
+        mine = self._running.record.id if self._running is not None else ""
+        return record.running and record.id != mine and record.id not in self._unrecorded
+
+    async def _go_on(self, left: Sequence[Entry[JobRecord]]) -> bool:
+        """Go on with the job that was left; no more than one can have begun its work.
+
+        Returns whether that is all: a last word of the one who had it may have come in between.
+        """
+        all_seen = True
         for entry in left:
             job = entry.value.job() if self._running is None else None
             try:
@@ -147,8 +155,9 @@ class Jobs:
                     await self._journal.advance(entry, record_of(resumed))
                     self._begin(Running(resumed, first, entry, self._around))
             except (StaleVersion, UnknownRecord):
-                # Another coordinator was faster.
-                continue
+                # Not by one that leads as well, or this would not be running: nobody else will go on with it.
+                all_seen = False
+        return all_seen
 
     async def start(
         self, wanted: CreateBackupRequest, repository: str, *, job_id: str = "", policy: str = ""

@@ -106,6 +106,9 @@ class Performer:
                 async with asyncio.timeout(timeout_ms / 1000):
                     await self._nodes.renew_drain(epoch, ttl_ms, fence=self._fence(epoch))
                 return happenings.Renewed(ticket)
+            case effects.MoveLease(node_id=node_id, ttl_ms=ttl_ms):
+                await self._nodes.move_drain(epoch, node_id, ttl_ms, fence=self._fence(epoch))
+                return happenings.Moved(ticket, node_id)
             case effects.FindLease(job_id=job_id, pause_ms=pause_ms):
                 await asyncio.sleep(pause_ms / 1000)
                 held = await self._own_lease(job_id)

@@ -14,8 +14,9 @@ from coordinator.documents import Entry
 from coordinator.feed import Feed
 from coordinator.job import Backup, Failure, Moment, Verdict
 from coordinator.job.effects import Effect
-from coordinator.journal import Journal, Recorder
+from coordinator.journal import Journal
 from coordinator.record import JobRecord, record_of, to_message
+from coordinator.recorder import Recorder
 from coordinator.runner import Runner
 from coordinator.snapshots import Snapshots
 from quiesce.errors import JobTakenOver, QuiesceError
@@ -47,7 +48,12 @@ class Running:
 
     def __init__(self, job: Backup, first: list[Effect], entry: Entry[JobRecord], around: Surroundings) -> None:
         self.feed: Feed[JobProgress] = Feed()
-        self.recorder = Recorder(around.journal, entry, give_up_s=job.policy.lease_ms / 1000)
+        self.recorder = Recorder(
+            around.journal,
+            entry,
+            overtaken=lambda record, _: JobTakenOver(job_id=record.id),
+            give_up_s=job.policy.lease_ms / 1000,
+        )
         self.runner = Runner(
             job,
             first,

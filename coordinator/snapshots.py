@@ -26,7 +26,7 @@ from quiesce.errors import (
     UnknownSnapshot,
 )
 from quiesce.repository import Repository, VerifyStep, open_repository, verify_snapshot
-from quiesce.repository.drills import DrillRecord, put_drill, verified_times
+from quiesce.repository.drills import DrillRecord, put_drill
 from quiesce.repository.pins import held
 from quiesce.repository.summary import summarise, summarise_all
 from quiesce.snapshot import Manifest, decode_manifest
@@ -110,8 +110,8 @@ class Snapshots:
         def show(repository: Repository) -> backup_pb2.SnapshotDetails:
             found = repository.find(snapshot_id).snapshot_id
             manifest, data = repository.read_manifest_bytes(found)
-            verified_ms = verified_times(repository, [found]).get(found, 0)
-            return backup_pb2.SnapshotDetails(summary=summarise(manifest, verified_ms), manifest=data)
+            [summary] = summarise(repository, [manifest])
+            return backup_pb2.SnapshotDetails(summary=summary, manifest=data)
 
         return await self._read(location, show)
 

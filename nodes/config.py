@@ -24,6 +24,8 @@ class NodeConfig:
     data: Path
     listen: str
     advertise: str
+    # Empty: no metrics.
+    metrics: str
     # Empty where the data directory, or a restore, says it.
     members: Mapping[int, str]
     cluster_id: str
@@ -97,6 +99,7 @@ KEYS = (
     Key("data", _path, None, "The data directory; made where it is missing."),
     Key("listen", _address, "", "host:port to listen on, for clients and peers. Default 127.0.0.1:<7100 + node id>."),
     Key("advertise", _address, "", "host:port under which others reach this node. Default: its address in `members`."),
+    Key("metrics", _address, "", "host:port at which Prometheus finds metrics, under /metrics."),
     Key("members", _members, "", "All nodes of a new cluster: 1=host:port,2=host:port,…, this one included."),
     Key("cluster_id", _cluster_id, "", "The id of a new cluster, the same on all its nodes."),
     Key("join", _join, "", "host:port,… of any members: a new node joins their cluster, once it was added there."),

@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc.aio
 import structlog
+from prometheus_client import Metric
 
 from nodes.config import NodeConfig
 from nodes.consensus import Consensus, ConsensusOptions
@@ -20,6 +21,7 @@ from nodes.latency import ClientLatency
 from nodes.leader_watch import watch_leader
 from nodes.members import format_members
 from nodes.membership.keeper import MembershipKeeper
+from nodes.metrics import node_metrics
 from nodes.proposals import Proposals
 from nodes.rolled_back import end_and_mark
 from nodes.room import RoomWatch, Watermark, default_reserve, free_bytes
@@ -39,6 +41,7 @@ from nodes.service.worker_rate import WorkerRate
 from nodes.statemachine import ReplicatedState
 from quiesce import __version__
 from quiesce.daemon.memory import FreeMemory
+from quiesce.daemon.metrics import metrics_served
 from quiesce.errors import NodeRemoved, QuiesceError
 from quiesce.rpc import Intake, Server
 from quiesce.v1 import database_pb2_grpc, node_pb2_grpc, peer_pb2_grpc, record_pb2_grpc
@@ -196,7 +199,8 @@ class RunningNode:
         record_pb2_grpc.add_RecordsServicer_to_server(records, clients)
         database_pb2_grpc.add_DatabasesServicer_to_server(DatabasesService(self._calls, reads, proposals), clients)
         # Of its own, so that a node under load still says how it is and can be taken out of rotation.
-        node_pb2_grpc.add_NodeServicer_to_server(NodeService(parts), intake(_NODE_CALLS))
+        self._node = NodeService(parts)
+        node_pb2_grpc.add_NodeServicer_to_server(self._node, intake(_NODE_CALLS))
         peer_pb2_grpc.add_PeerServicer_to_server(self._consensus.peer_servicer(), server.grpc)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -214,23 +218,30 @@ class RunningNode:
         await self._server.set_serving("", True)
         _log.info("listening", address=self._server.address, cluster_id=self._identity.cluster_id)
         try:
-            await first_of(
-                stop.wait(),
-                self._removal(),
-                self._damage(),
-                self._rotation.run(),
-                FreeMemory().run(),
-                self._room.run(),
-                self._attester.run(),
-                self._keeper.run(self._consensus, self._proposals),
-                watch_leader(
-                    lambda: self._consensus.status().leader_id,
-                    members=lambda: format_members(self._consensus.addresses()),
-                    require_within_s=self._config.require_leader_within,
-                ),
-            )
+            with metrics_served(self._config.metrics, self._metrics):
+                await self._work(stop)
         finally:
             await self._stop()
+
+    async def _metrics(self) -> list[Metric]:
+        return node_metrics(self._node.status())
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        await first_of(
+            stop.wait(),
+            self._removal(),
+            self._damage(),
+            self._rotation.run(),
+            FreeMemory().run(),
+            self._room.run(),
+            self._attester.run(),
+            self._keeper.run(self._consensus, self._proposals),
+            watch_leader(
+                lambda: self._consensus.status().leader_id,
+                members=lambda: format_members(self._consensus.addresses()),
+                require_within_s=self._config.require_leader_within,
+            ),
+        )
 
     def _held(self) -> Held | None:
         # As it is applied: the checkpoint goes with the lease, before rotation looks.

@@ -11,13 +11,14 @@ import msgspec
 import structlog
 
 from coordinator.documents import Documents, Entry
-from coordinator.drills.journal import KEPT, DrillJournal, DrillRecorder
+from coordinator.drills.journal import KEPT, DrillJournal
 from coordinator.drills.model import Deadlines, Drill, Failure, Moment, Outcome, Request
 from coordinator.drills.report import Report, drill_message, report_of
 from coordinator.drills.runner import DrillRunner
 from coordinator.drills.scratch import Scratch
 from coordinator.drills.throwaway import Cluster
 from coordinator.feed import Feed
+from coordinator.recorder import Recorder
 from coordinator.snapshots import Snapshots
 from quiesce.errors import (
     DirectoryInUse,
@@ -47,7 +48,7 @@ class RunningDrill:
     """A drill that was started here, until its end is recorded."""
 
     runner: DrillRunner
-    recorder: DrillRecorder
+    recorder: Recorder[Report]
     feed: Feed[DrillProgress]
     owner: str
     clock: Callable[[], Moment]
@@ -201,12 +202,15 @@ class Drills:
             advanced=advanced,
         )
         entry = await self._journal.create(report_of(runner.drill, self._owner, self._clock().unix_ms))
-        running = RunningDrill(runner, DrillRecorder(self._journal, entry), feed, self._owner, self._clock)
+        # Its owner had not been heard of for long, if somebody else has ended it.
+        recorder = Recorder(self._journal, entry, overtaken=lambda _, error: error)
+        running = RunningDrill(runner, recorder, feed, self._owner, self._clock)
         return running
 
     async def _run(self, running: RunningDrill) -> None:
         drill_id = running.report.id
         self._unrecorded[drill_id] = running
+        running.recorder.start()
         running.recorder.lost.add_done_callback(
             lambda lost: None if lost.cancelled() else running.runner.interrupt(lost.result())
         )

@@ -82,7 +82,7 @@ class DrillScheduler:
             if drills.table.running:
                 raise DrillRunning(drill_id=drills.drill_id, snapshot_id=policy.last_snapshot_id)
             if not policy.last_snapshot_id:
-                raise UnknownSnapshot(snapshot_id=f"of policy {name}", repository=self._locate(policy.spec.repository))
+                raise UnknownSnapshot(snapshot_id=f"of policy {name}", repository=self._locate(policy.spec.places[0]))
             return policy.drilled(*drills.table.run_now(now_ms), now_ms)
 
         entry = await self._policies.change(name, change)
@@ -161,7 +161,7 @@ class DrillScheduler:
             return LOOK_AT_LEAST_S
         try:
             await self._drills.start(
-                self._locate(policy.spec.repository),
+                self._locate(policy.spec.places[0]),
                 policy.last_snapshot_id,
                 drill_id=drills.drill_id,
                 policy=policy.spec.name,

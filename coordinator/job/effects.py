@@ -90,6 +90,14 @@ class RenewLease(Effect):
 
 
 @dataclass(frozen=True, slots=True)
+class MoveLease(Effect):
+    """Put the replica back into rotation, and take `node_id` out under the same lease."""
+
+    node_id: int
+    ttl_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Publish(Effect):
     """Add impact and attestations, content ids by node, to the draft and put the manifest into the repository."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from coordinator.job.model import Failure, Step, Verdict, blames_replica
+from coordinator.job.moving import may_move
 from coordinator.job.turn import Turn
 
 # Answers that an election swallows; the replica is not to blame.
@@ -25,7 +26,10 @@ def end_or_elsewhere(turn: Turn, failure: Failure) -> None:
     turn.note(f"failed on node {job.node_id}, attempt {job.attempt}: {failure.message}")
     turn.fail(failure)
     turn.set(tried=job.tried if again else job.tried | {job.node_id})
-    turn.release()
+    if elsewhere and may_move(turn):
+        turn.look_for_another(first=True)
+    else:
+        turn.release()
 
 
 def end(turn: Turn, verdict: Verdict, failure: Failure | None) -> None:

@@ -93,6 +93,13 @@ class Renewed(Answer):
 
 
 @dataclass(frozen=True, slots=True)
+class Moved(Answer):
+    """The lease is on `node_id` now."""
+
+    node_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseFound(Answer):
     """The lease that the job holds, whichever coordinator got it; epoch 0: none. `snapshot_id` is a fresh id."""
 

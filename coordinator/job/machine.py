@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from coordinator.job import happenings, resuming
+from coordinator.job import happenings, moving, resuming
 from coordinator.job.attesting import judge
 from coordinator.job.choosing import Wish, choose
 from coordinator.job.effects import Effect
@@ -124,7 +124,14 @@ def _advance(turn: Turn, answer: Answer) -> None:  # noqa: C901 — one flat tab
             if not end_if_due(turn):
                 turn.drain()
         case Step.DRAIN, happenings.Drained():
-            turn.write_mark()
+            if job.mark is None:
+                turn.write_mark()
+            else:
+                turn.await_checkpoint(job.mark)
+        case Step.MOVE, happenings.Surveyed():
+            moving.surveyed(turn, answer)
+        case Step.MOVE, happenings.Moved(node_id=node_id):
+            moving.moved(turn, node_id)
         case Step.MARK, happenings.Marked(mark=mark):
             turn.await_checkpoint(mark)
         case Step.CHECKPOINT, happenings.Checkpointed():
@@ -231,6 +238,8 @@ def _failed(turn: Turn, failure: Failure) -> None:
             turn.done(f"node {job.node_id} does not serve yet: {failure.message}")
         case Step.TRANSFER | Step.ACQUIRE if job.ending is not None:
             end_if_due(turn)
+        case Step.MOVE:
+            moving.not_moved(turn, failure)
         case _:
             end_or_elsewhere(turn, failure)
 
@@ -263,6 +272,8 @@ def _lease_lost(turn: Turn) -> None:
     if job.step in (Step.PUBLISH, Step.SETTLE):
         # The fence was passed before; what the publication comes to decides.
         turn.note("the lease ended during the publication")
+    elif job.step is Step.MOVE:
+        moving.give_up(turn)
     elif job.step in HOLDING:
         end(turn, Verdict.FAILED, failure)
 
@@ -301,6 +312,8 @@ def _late(turn: Turn) -> None:
             end(turn, Verdict.FAILED, job.failure or failure)
         case Step.FENCE:
             _lease_lost(turn)
+        case Step.MOVE:
+            moving.give_up(turn)
         case _:
             _failed(turn, failure)
 

@@ -25,6 +25,8 @@ class Step(StrEnum):
     MARK = "mark"
     CHECKPOINT = "checkpoint"
     SNAPSHOT = "snapshot"
+    # Another replica takes the lease, because this one has failed.
+    MOVE = "move"
     # The lease was renewed once more, so that what is published next was made under it.
     FENCE = "fence"
     PUBLISH = "publish"
@@ -115,6 +117,8 @@ class Policy:
     checkpoint_ms: int = 60_000
     # Without any progress; a snapshot as such may take days.
     stall_ms: int = 120_000
+    # The replica that has failed is out of rotation meanwhile.
+    move_ms: int = 10_000
     publish_ms: int = 120_000
     settle_ms: int = 30_000
     resume_ms: int = 30_000

@@ -11,7 +11,9 @@ from coordinator.job.impact import ClientImpact, Wait
 from coordinator.job.model import Backup, Failure, JobEvent, Lease, Mark, Moment, Step, owner_of
 
 # Steps in which the lease is held and renewed.
-HOLDING = frozenset({Step.DRAIN, Step.MARK, Step.CHECKPOINT, Step.SNAPSHOT, Step.FENCE, Step.PUBLISH, Step.SETTLE})
+HOLDING = frozenset(
+    {Step.DRAIN, Step.MARK, Step.CHECKPOINT, Step.SNAPSHOT, Step.MOVE, Step.FENCE, Step.PUBLISH, Step.SETTLE}
+)
 # A history is for people; a job that flaps for days must not fill the database with it.
 EVENT_LIMIT = 300
 
@@ -171,6 +173,21 @@ class Turn:
                 job.policy.latency_budget_ms,
             )
         )
+
+    # --- going on with another replica
+
+    def look_for_another(self, *, first: bool) -> None:
+        """Survey the cluster for a replica that could go on; not `first`: once more, within the same deadline."""
+        if first:
+            # One that stands still may still be asked.
+            self.abort()
+        ticket = self._enter(Step.MOVE, self.job.policy.move_ms) if first else self._again_or_enter(Step.MOVE)
+        self._effects.append(effects.LookAround(ticket, self.job.epoch, 0 if first else self.job.policy.poll_ms))
+
+    def move_lease(self, node_id: int) -> None:
+        """Have another replica take the lease."""
+        ticket = self._again_or_enter(Step.MOVE)
+        self._effects.append(effects.MoveLease(ticket, self.job.epoch, node_id, self.job.policy.lease_ms))
 
     def fence(self, text: str) -> None:
         """Renew the lease once more: only who still holds it may publish."""

@@ -29,6 +29,7 @@ EVENT_LIMIT = 50
 DAY_MS = 24 * 3_600_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _MOST_RETRIES = 20
+_MOST_REPOSITORIES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,8 @@ class Spec:
     retries: int = 3
     retry_pause_ms: int = 60_000
     databases: tuple[str, ...] = ()
-    # Empty: the coordinator's own.
-    repository: str = ""
+    # Empty, and an empty one: the coordinator's own.
+    repositories: tuple[str, ...] = ()
     rate_limit: int = 0
     lease_ms: int = 0
     drill: DrillSpec | None = None
@@ -65,6 +66,8 @@ class Spec:
             raise InvalidRequest(detail=detail)
         if bool(self.cron) == bool(self.every_ms):
             raise InvalidRequest(detail="a policy needs a cron expression or an interval, one of the two")
+        if len(self.repositories) > _MOST_REPOSITORIES or len(set(self.repositories)) < len(self.repositories):
+            raise InvalidRequest(detail=f"repositories are given {_MOST_REPOSITORIES} times at most, and each once")
         if self.retries > _MOST_RETRIES:
             raise InvalidRequest(detail=f"{self.retries} retries are more than {_MOST_RETRIES}")
         if not 1_000 <= self.retry_pause_ms <= DAY_MS:
@@ -74,6 +77,11 @@ class Spec:
         check_budget(self.latency_budget_ms)
         # Says what is wrong with the expression, the zone or the interval.
         self.plan()
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The repositories, as requests name them; the first is the one whose snapshots are drilled."""
+        return self.repositories or ("",)
 
     @property
     def rules(self) -> Rules:
@@ -110,8 +118,10 @@ class BackupPolicy:
     last_success_ms: int = 0
     last_error: str = ""
     events: tuple[PolicyEvent, ...] = field(default=())
-    # Of the last run that succeeded.
+    # The last that a run has put into the first repository.
     last_snapshot_id: str = ""
+    # Which of its repositories the run under way is at.
+    at: int = 0
     # None: no drill was ever due.
     drills: PolicyDrills | None = None
     # When its retention was carried out last.
@@ -123,6 +133,17 @@ class BackupPolicy:
         drills = self.drills
         undrilled = drills is not None and drills.table.failures > self.drill_plan().retry.attempts
         return self.table.failures > self.spec.retries or undrilled
+
+    @property
+    def place(self) -> str:
+        """The repository that the run under way is at."""
+        return self.spec.places[min(self.at, len(self.spec.places) - 1)]
+
+    def goes_on(self) -> BackupPolicy | None:
+        """Return it with the run under way at its next repository; None: there is none left."""
+        if self.at + 1 >= len(self.spec.places):
+            return None
+        return replace(self, at=self.at + 1, job_id=job_at(self.job_id, self.at, self.at + 1))
 
     def drill_plan(self) -> Plan:
         """Return when its drills are due, and how their outcome counts."""
@@ -172,7 +193,10 @@ class BackupPolicy:
         for decision in decisions:
             match decision:
                 case Start(moment_ms, attempt):
-                    policy = replace(policy, job_id=job_name(self.spec.name, moment_ms, attempt))
+                    # What is in the repositories before is not made again.
+                    at = self.at if attempt else 0
+                    job_id = job_at(job_name(self.spec.name, moment_ms, attempt), 0, at)
+                    policy = replace(policy, job_id=job_id, at=at)
                     text = f"the run of {_time(moment_ms)} starts" + (f", attempt {attempt + 1}" if attempt else "")
                 case Skip(first_ms, last_ms, why):
                     span = _time(first_ms) if first_ms == last_ms else f"{_time(first_ms)} to {_time(last_ms)}"
@@ -189,6 +213,12 @@ def job_name(policy: str, moment_ms: int, attempt: int) -> str:
     """Return the id of a run's job: whoever takes over finds it by that, and nobody starts it twice."""
     at = datetime.fromtimestamp(moment_ms / 1000, UTC)
     return f"{policy}-{at:%Y%m%dT%H%M%S}.{moment_ms % 1000:03}Z-{attempt}"
+
+
+def job_at(job_id: str, at: int, now_at: int) -> str:
+    """Return the id of a run's job at another of the policy's repositories, counted from 0."""
+    run = job_id.removesuffix(f".{at + 1}") if at else job_id
+    return f"{run}.{now_at + 1}" if now_at else run
 
 
 def _time(unix_ms: int) -> str:

@@ -129,12 +129,18 @@ class Scheduler:
     async def _ended(self, entry: Entry[BackupPolicy], job: JobRecord) -> float:
         error = job.error()
         succeeded, failed = job.state == "succeeded", job.state == "failed"
+        if succeeded:
+            if entry.value.at == 0:
+                entry.value = replace(entry.value, last_snapshot_id=job.snapshot_id)
+            entry.value = entry.value.noted(self._clock(), f"snapshot {job.snapshot_id} is there")
+            if (further := entry.value.goes_on()) is not None:
+                await self._policies.advance(entry, further)
+                return await self._start(entry)
         table, decisions = entry.value.table.ended(
             entry.value.spec.plan(), self._clock(), succeeded=succeeded, failed=failed
         )
         if succeeded:
-            done = replace(entry.value, last_success_ms=job.ended_ms, last_error="", last_snapshot_id=job.snapshot_id)
-            entry.value = done.noted(self._clock(), f"snapshot {job.snapshot_id} is there")
+            entry.value = replace(entry.value, last_success_ms=job.ended_ms, last_error="")
         elif not failed:
             entry.value = entry.value.noted(self._clock(), f"the run was {job.state}")
         wait_s = await self._decide(entry, table, decisions, error=error.message() if failed and error else "")
@@ -145,14 +151,16 @@ class Scheduler:
     async def _start(self, entry: Entry[BackupPolicy]) -> float:
         spec = entry.value.spec
         request = CreateBackupRequest(
-            repository=spec.repository,
+            repository=entry.value.place,
             databases=spec.databases,
             rate_limit=spec.rate_limit,
             lease_ms=spec.lease_ms,
             latency_budget_ms=spec.latency_budget_ms,
         )
         try:
-            await self._jobs.start(request, self._locate(spec.repository), job_id=entry.value.job_id, policy=spec.name)
+            await self._jobs.start(
+                request, self._locate(request.repository), job_id=entry.value.job_id, policy=spec.name
+            )
         except DuplicateKey:
             # Another coordinator has begun it.
             return AGAIN_S

@@ -92,8 +92,9 @@ class Keeper:
         locations = {self._default} if self._default else set()
         for entry in await self._policies.by_name():
             policy = entry.value
-            with contextlib.suppress(QuiesceError):
-                locations.add(self._locate(policy.spec.repository))
+            for place in policy.spec.places:
+                with contextlib.suppress(QuiesceError):
+                    locations.add(self._locate(place))
             if policy.retention_due(self._clock()):
                 try:
                     await self.apply(policy.spec.name)
@@ -110,32 +111,50 @@ class Keeper:
         return LOOK_S
 
     async def plan(self, name: str) -> list[Decision]:
-        """Return what the rules of a policy say now. Raises UnknownPolicy."""
+        """Return what the rules of a policy say now, of each of its repositories. Raises UnknownPolicy."""
         policy = (await self._policies.find(name)).value
         owner, now_ms = self._owner(policy), self._clock()
-        return await self.use(self._locate(policy.spec.repository), lambda there: decide(there, owner, now_ms))
+        found: list[Decision] = []
+        for place in policy.spec.places:
+            found += await self.use(self._locate(place), lambda there: decide(there, owner, now_ms))
+        return found
 
     async def apply(self, name: str) -> Applied:
-        """Remove what the rules of a policy let go. Raises UnknownPolicy."""
+        """Remove what the rules of a policy let go, in each of its repositories. Raises UnknownPolicy."""
         policy = (await self._policies.find(name)).value
-        owner, location, now_ms = self._owner(policy), self._locate(policy.spec.repository), self._clock()
-        decisions = await self.use(location, lambda there: decide(there, owner, now_ms))
-        applied = Applied(decisions, [], {})
-        # The oldest first: should this end in between, what is left is what one would want.
-        for decision in reversed(decisions):
-            what = "keep" if decision.keep else "remove"
-            log.info(what, policy=name, snapshot=decision.snapshot_id, why="; ".join(decision.reasons))
-            if not decision.keep:
-                await self._step(location, owner, decision, applied)
+        owner, now_ms = self._owner(policy), self._clock()
+        applied, changed = Applied([], [], {}), []
+        failed: QuiesceError | None = None
+        for place in policy.spec.places:
+            removed = len(applied.removed)
+            try:
+                await self._apply_at(self._locate(place), owner, now_ms, applied)
+            except QuiesceError as error:
+                # The others do not wait for it.
+                failed = error
+            if len(applied.removed) > removed:
+                changed.append(self._locate(place))
         lines = [f"snapshot {one} removed: no rule keeps it" for one in applied.removed[:_MOST_NOTED]]
         if len(applied.removed) > _MOST_NOTED:
             lines.append(f"and {len(applied.removed) - _MOST_NOTED} more were removed")
         lines += [f"snapshot {one} was to go and stays: {why}" for one, why in applied.refused.items()][:_MOST_NOTED]
-        await self._note(name, lines, retained_ms=now_ms)
-        if applied.removed:
+        await self._note(name, lines, retained_ms=now_ms if failed is None else None)
+        for location in changed:
             with contextlib.suppress(QuiesceError):
                 await self.collect(location)
+        if failed is not None:
+            raise failed
         return applied
+
+    async def _apply_at(self, location: str, owner: Owner, now_ms: int, applied: Applied) -> None:
+        decisions = await self.use(location, lambda there: decide(there, owner, now_ms))
+        applied.decisions.extend(decisions)
+        # The oldest first: should this end in between, what is left is what one would want.
+        for decision in reversed(decisions):
+            what = "keep" if decision.keep else "remove"
+            log.info(what, policy=owner.policy, snapshot=decision.snapshot_id, why="; ".join(decision.reasons))
+            if not decision.keep:
+                await self._step(location, owner, decision, applied)
 
     async def _step(self, location: str, owner: Owner, decision: Decision, applied: Applied) -> None:
         snapshot_id, now_ms = decision.snapshot_id, self._clock()

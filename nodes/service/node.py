@@ -67,8 +67,12 @@ class NodeService(node_pb2_grpc.NodeServicer):
     @typed_errors
     async def Status(self, _request: node_pb2.StatusRequest, context: Context) -> node_pb2.NodeStatus:
         """Tell all that is known here."""
+        self._parts.calls.check_cluster(context)
+        return self.status()
+
+    def status(self) -> node_pb2.NodeStatus:
+        """Return all that is known here."""
         parts = self._parts
-        parts.calls.check_cluster(context)
         status = parts.consensus.status()
         with parts.state.store.view() as view:
             lease, log_time_ms = view.lease(), view.log_time_ms()
@@ -164,9 +168,12 @@ class NodeService(node_pb2_grpc.NodeServicer):
 
     @typed_errors
     async def RenewDrain(self, request: node_pb2.RenewDrainRequest, context: Context) -> node_pb2.RotationLease:
-        """Move the end of a lease that still holds."""
+        """Move the end of a lease that still holds, or the lease to another node."""
         with self._parts.calls.change(context) as timeout_s:
             check_ttl(request.ttl_ms)
+            if request.move_to:
+                check_drainable(request.move_to, self._parts.state.membership)
+                await self._admit(request.move_to, min(timeout_s / 2, _PATIENCE_S), moving=request.epoch)
             return (await self._parts.proposals.propose(timeout_s=timeout_s, renew_drain=request)).lease
 
     @typed_errors
@@ -254,13 +261,18 @@ class NodeService(node_pb2_grpc.NodeServicer):
             yield node_pb2.RestoreProgress()
         raise NotAwaitingRestore(node_id=self._node_id, address=self._parts.address)
 
-    async def _admit(self, node_id: int, patience_s: float) -> None:
-        """Check that a node can leave rotation; a leader that is new has to hear from the others first."""
+    async def _admit(self, node_id: int, patience_s: float, *, moving: int = 0) -> None:
+        """Check that a node can leave rotation, for the one that the lease of epoch `moving` keeps out, if any.
+
+        A leader that is new has to hear from the others first.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience_s
         while True:
             with self._parts.state.store.view() as view:
                 lease, log_time_ms = view.lease(), view.log_time_ms()
+            if lease is not None and lease.epoch == moving:
+                lease = None
             try:
                 check_drain(
                     node_id,

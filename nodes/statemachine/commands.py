@@ -165,13 +165,13 @@ def _rotation(working: Working, command: Command, kind: str, place: Place) -> Ou
             # The entry's index is the epoch: a second lease could not be told from one that was given back meanwhile.
             drain = command.drain
             raise RotationHeld(node_id=drain.node_id, owner="another", reason="at the same moment", expires="now")
-        if state.membership is not None and command.drain.node_id not in membership.voters(state.membership):
-            # It may have been removed after the leader looked.
-            raise membership.unknown_node(state.membership, command.drain.node_id)
+        _check_voter(state.membership, command.drain.node_id)
         lease = rotation.granted(state.lease, command.drain, epoch=index, now_ms=now)
         working.set_lease(lease)
         return Outcome(lease=lease)
     if kind == "renew_drain":
+        if command.renew_drain.move_to:
+            _check_voter(state.membership, command.renew_drain.move_to)
         lease = rotation.renewed(state.lease, command.renew_drain, index=index, now_ms=now)
         working.set_lease(lease)
         return Outcome(lease=lease)
@@ -183,6 +183,12 @@ def _rotation(working: Working, command: Command, kind: str, place: Place) -> Ou
     lease = rotation.of_epoch(state.lease, command.checkpoint.epoch)
     rotation.check_fence(lease, command.checkpoint.fence)
     return Outcome(mark=Mark(term=place.term, index=index, time_ms=now, epoch=lease.epoch))
+
+
+def _check_voter(held: Membership | None, node_id: int) -> None:
+    # It may have been removed after the leader looked.
+    if held is not None and node_id not in membership.voters(held):
+        raise membership.unknown_node(held, node_id)
 
 
 def _members(working: Working, command: Command, kind: str) -> Membership:

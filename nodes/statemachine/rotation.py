@@ -37,8 +37,10 @@ def renewed(held: RotationLease | None, request: RenewDrainRequest, *, index: in
 
     Raises:
         LeaseLost: the lease of that epoch is not held any more, or somebody else has taken it over.
-        InvalidRequest: its time is none or over a day.
+        InvalidRequest: its time is none or over a day; or it is to be taken over and moved at once.
     """
+    if request.take_over_as and request.move_to:
+        raise InvalidRequest(detail="a lease is taken over, or moved, one after the other")
     lease = RotationLease()
     lease.CopyFrom(of_epoch(held, request.epoch))
     if request.take_over_as:
@@ -48,6 +50,7 @@ def renewed(held: RotationLease | None, request: RenewDrainRequest, *, index: in
         lease.owner, lease.fence = request.take_over_as, index
     else:
         check_fence(lease, request.fence)
+    lease.node_id = request.move_to or lease.node_id
     lease.expires_ms = now_ms + _ttl(request.ttl_ms)
     return lease
 

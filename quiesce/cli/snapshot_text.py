@@ -8,7 +8,7 @@ from typing import Any
 from quiesce.cli.units import amount, seconds_text, time_text
 from quiesce.v1.backup_pb2 import SnapshotSummary
 
-COLUMNS = ("id", "taken", "node", ">records", ">pages", ">uploaded", "content id", "verified")
+COLUMNS = ("id", "taken", "node", ">records", ">pages", ">uploaded", "content id", "verified", "policy", "pinned")
 
 
 def summary_facts(summary: SnapshotSummary) -> dict[str, Any]:
@@ -28,6 +28,8 @@ def summary_facts(summary: SnapshotSummary) -> dict[str, Any]:
         "bytes_uploaded": summary.bytes_uploaded,
         "databases": list(summary.databases),
         "verified_ms": summary.verified_ms,
+        "policy": summary.policy,
+        "pinned": summary.pinned,
     }
 
 
@@ -42,6 +44,8 @@ def row(summary: SnapshotSummary) -> list[str]:
         amount(summary.bytes_uploaded, binary=True),
         summary.content_id[:16],
         time_text(summary.verified_ms),
+        summary.policy or "-",
+        summary.pinned or "-",
     ]
 
 
@@ -58,6 +62,8 @@ def details(summary: SnapshotSummary) -> str:
         "Records": f"{summary.records:,} in {summary.pages:,} pages, {summary.pages_uploaded:,} of them uploaded",
         "Size": f"{amount(summary.bytes_raw, binary=True)}, uploaded {amount(summary.bytes_uploaded, binary=True)}",
         "Verified": time_text(summary.verified_ms) if summary.verified_ms else "by no drill",
+        "Made for": f"policy {summary.policy}" if summary.policy else "somebody who asked",
+        **({"Pinned": summary.pinned} if summary.pinned else {}),
     }
     return "\n".join(f"{name + ':':<12}{value}" for name, value in lines.items())
 

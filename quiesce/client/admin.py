@@ -150,6 +150,17 @@ class Admin:
         attempts = self._calls.attempts("renewing the lease", Effect.SAME)
         return await self._calls.unary(lambda node: node.node.RenewDrain, request, attempts, to=To.LEADER)
 
+    async def move_drain(self, epoch: int, node_id: int, ttl_ms: int, *, fence: int = 0) -> RotationLease:
+        """Put the node that a lease keeps out back into rotation, and take another out under it.
+
+        Raises:
+            LeaseLost: it has ended, or another has taken it over.
+            ClusterDegraded, UnknownNode: the cluster cannot spare that node.
+        """
+        request = node_pb2.RenewDrainRequest(epoch=epoch, ttl_ms=ttl_ms, fence=fence, move_to=node_id)
+        attempts = self._calls.attempts("moving the lease", Effect.SAME)
+        return await self._calls.unary(lambda node: node.node.RenewDrain, request, attempts, to=To.LEADER)
+
     async def take_over_drain(self, epoch: int, ttl_ms: int, owner: str) -> RotationLease:
         """Go on with a lease for its holder, who is refused from now on; LeaseLost if it has ended."""
         request = node_pb2.RenewDrainRequest(epoch=epoch, ttl_ms=ttl_ms, take_over_as=owner)

@@ -156,6 +156,7 @@ class BlockingAdmin(Blocking[Admin]):
     change_node_address = waits(Admin.change_node_address)
     drain = waits(Admin.drain)
     renew_drain = waits(Admin.renew_drain)
+    move_drain = waits(Admin.move_drain)
     take_over_drain = waits(Admin.take_over_drain)
     undrain = waits(Admin.undrain)
     prepare_mark = waits(Admin.prepare_mark)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from quiesce.errors import DamagedObject
 from quiesce.repository.drills import verified_times
+from quiesce.repository.pins import clock_ms, pin_reasons
 from quiesce.repository.repository import Repository
 from quiesce.snapshot.manifest import Manifest
 from quiesce.v1 import backup_pb2, node_pb2
 
 
-def summarise(manifest: Manifest, verified_ms: int = 0) -> backup_pb2.SnapshotSummary:
-    """Return what a listing shows of a snapshot; `verified_ms` 0: no drill has proven it."""
+def _summary(manifest: Manifest, verified_ms: int, pinned: str) -> backup_pb2.SnapshotSummary:
     mark, totals = manifest.mark, manifest.totals
     return backup_pb2.SnapshotSummary(
         id=manifest.snapshot_id,
@@ -29,7 +29,23 @@ def summarise(manifest: Manifest, verified_ms: int = 0) -> backup_pb2.SnapshotSu
         bytes_uploaded=totals.bytes_uploaded,
         databases=[database.name for database in manifest.databases],
         verified_ms=verified_ms,
+        policy=manifest.policy,
+        pinned=pinned,
     )
+
+
+def summarise(
+    repository: Repository,
+    manifests: Sequence[Manifest],
+    on_damaged_drill: Callable[[DamagedObject], None] = lambda _: None,
+) -> list[backup_pb2.SnapshotSummary]:
+    """Return what a listing shows of snapshots of a repository."""
+    verified = verified_times(repository, [manifest.snapshot_id for manifest in manifests], on_damaged_drill)
+    pinned = pin_reasons(repository, clock_ms())
+    return [
+        _summary(manifest, verified.get(manifest.snapshot_id, 0), pinned.get(manifest.snapshot_id, ""))
+        for manifest in manifests
+    ]
 
 
 def summarise_all(
@@ -38,6 +54,4 @@ def summarise_all(
     on_damaged_drill: Callable[[DamagedObject], None] = lambda _: None,
 ) -> list[backup_pb2.SnapshotSummary]:
     """Return all snapshots of a repository, the oldest first; see `Repository.list_snapshots`."""
-    manifests = repository.list_snapshots(on_damage)
-    verified = verified_times(repository, [manifest.snapshot_id for manifest in manifests], on_damaged_drill)
-    return [summarise(manifest, verified.get(manifest.snapshot_id, 0)) for manifest in manifests]
+    return summarise(repository, repository.list_snapshots(on_damage), on_damaged_drill)

@@ -430,6 +430,8 @@ class SnapshotSummary(_message.Message):
     BYTES_UPLOADED_FIELD_NUMBER: _builtins.int
     DATABASES_FIELD_NUMBER: _builtins.int
     VERIFIED_MS_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    PINNED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     content_id: _builtins.str
     cluster_id: _builtins.str
@@ -443,6 +445,10 @@ class SnapshotSummary(_message.Message):
     bytes_uploaded: _builtins.int
     verified_ms: _builtins.int
     """When a drill has proven it, and none has failed on it since; 0: never."""
+    policy: _builtins.str
+    """Whose run it was; empty: somebody asked for it."""
+    pinned: _builtins.str
+    """Why it is kept whatever the rules of its policy say; empty: it is not pinned."""
     @_builtins.property
     def mark(self) -> _node_pb2.Mark: ...
     @_builtins.property
@@ -464,10 +470,12 @@ class SnapshotSummary(_message.Message):
         bytes_uploaded: _builtins.int = ...,
         databases: _abc.Iterable[_builtins.str] | None = ...,
         verified_ms: _builtins.int = ...,
+        policy: _builtins.str = ...,
+        pinned: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["mark", b"mark"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_raw", b"bytes_raw", "bytes_uploaded", b"bytes_uploaded", "cluster_id", b"cluster_id", "content_id", b"content_id", "databases", b"databases", "ended_ms", b"ended_ms", "id", b"id", "mark", b"mark", "node_id", b"node_id", "pages", b"pages", "pages_uploaded", b"pages_uploaded", "records", b"records", "started_ms", b"started_ms", "verified_ms", b"verified_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_raw", b"bytes_raw", "bytes_uploaded", b"bytes_uploaded", "cluster_id", b"cluster_id", "content_id", b"content_id", "databases", b"databases", "ended_ms", b"ended_ms", "id", b"id", "mark", b"mark", "node_id", b"node_id", "pages", b"pages", "pages_uploaded", b"pages_uploaded", "pinned", b"pinned", "policy", b"policy", "records", b"records", "started_ms", b"started_ms", "verified_ms", b"verified_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -515,11 +515,14 @@ class RenewDrainRequest(_message.Message):
     TTL_MS_FIELD_NUMBER: _builtins.int
     FENCE_FIELD_NUMBER: _builtins.int
     TAKE_OVER_AS_FIELD_NUMBER: _builtins.int
+    MOVE_TO_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     ttl_ms: _builtins.int
     fence: _builtins.int
     take_over_as: _builtins.str
     """Not empty: the sender goes on for the holder, whoever that is, under this name. The answer has the new fence."""
+    move_to: _builtins.int
+    """Not 0: this node leaves rotation under the lease, and the one before it is back."""
     def __init__(
         self,
         *,
@@ -527,10 +530,11 @@ class RenewDrainRequest(_message.Message):
         ttl_ms: _builtins.int = ...,
         fence: _builtins.int = ...,
         take_over_as: _builtins.str = ...,
+        move_to: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "fence", b"fence", "take_over_as", b"take_over_as", "ttl_ms", b"ttl_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "fence", b"fence", "move_to", b"move_to", "take_over_as", b"take_over_as", "ttl_ms", b"ttl_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,55 +24,55 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17quiesce/v1/policy.proto\x12\nquiesce.v1\"\xdd\x01\n\x08Schedule\x12\x0e\n\x04\x63ron\x18\x01 \x01(\tH\x00\x12\x12\n\x08\x65very_ms\x18\x02 \x01(\x04H\x00\x12\x0c\n\x04zone\x18\x03 \x01(\t\x12\x11\n\tjitter_ms\x18\x04 \x01(\x04\x12$\n\x07overlap\x18\x05 \x01(\x0e\x32\x13.quiesce.v1.Overlap\x12\"\n\x06missed\x18\x06 \x01(\x0e\x32\x12.quiesce.v1.Missed\x12\x14\n\x07retries\x18\x07 \x01(\rH\x01\x88\x01\x01\x12\x16\n\x0eretry_pause_ms\x18\x08 \x01(\x04\x42\x08\n\x06timingB\n\n\x08_retries\"\xfb\x01\n\nPolicySpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x08schedule\x18\x02 \x01(\x0b\x32\x14.quiesce.v1.Schedule\x12\x11\n\tdatabases\x18\x03 \x03(\t\x12\x12\n\nrepository\x18\x04 \x01(\t\x12\x12\n\nrate_limit\x18\x05 \x01(\x04\x12\x10\n\x08lease_ms\x18\x06 \x01(\x04\x12-\n\tretention\x18\x07 \x01(\x0b\x32\x1a.quiesce.v1.RetentionRules\x12 \n\x05\x64rill\x18\x08 \x01(\x0b\x32\x11.quiesce.v1.Drill\x12\x19\n\x11latency_budget_ms\x18\x32 \x01(\x04\"/\n\x05\x44rill\x12&\n\x08schedule\x18\x01 \x01(\x0b\x32\x14.quiesce.v1.Schedule\"\x97\x01\n\x0eRetentionRules\x12\x11\n\tkeep_last\x18\x01 \x01(\r\x12\x0e\n\x06hourly\x18\x02 \x01(\r\x12\r\n\x05\x64\x61ily\x18\x03 \x01(\r\x12\x0e\n\x06weekly\x18\x04 \x01(\r\x12\x0f\n\x07monthly\x18\x05 \x01(\r\x12\x0e\n\x06yearly\x18\x06 \x01(\r\x12\x11\n\twithin_ms\x18\x07 \x01(\x04\x12\x0f\n\x07minimum\x18\x08 \x01(\r\"\xdb\x02\n\x06Policy\x12$\n\x04spec\x18\x01 \x01(\x0b\x32\x16.quiesce.v1.PolicySpec\x12\x0e\n\x06paused\x18\x02 \x01(\x08\x12\x0f\n\x07running\x18\x03 \x01(\x08\x12\x0e\n\x06job_id\x18\x04 \x01(\t\x12\x0f\n\x07next_ms\x18\x05 \x01(\x04\x12\x17\n\x0flast_success_ms\x18\x06 \x01(\x04\x12\x10\n\x08\x66\x61ilures\x18\x07 \x01(\r\x12\r\n\x05\x61larm\x18\x08 \x01(\x08\x12\x12\n\nlast_error\x18\t \x01(\t\x12\'\n\x06\x65vents\x18\n \x03(\x0b\x32\x17.quiesce.v1.PolicyEvent\x12\x18\n\x10last_verified_ms\x18\x0c \x01(\x04\x12&\n\x05\x64rill\x18\r \x01(\x0b\x32\x17.quiesce.v1.PolicyDrill\x12\x1c\n\x0fverified_age_ms\x18\x0e \x01(\x04H\x00\x88\x01\x01\x42\x12\n\x10_verified_age_ms\"g\n\x0bPolicyDrill\x12\x0f\n\x07running\x18\x01 \x01(\x08\x12\x10\n\x08\x64rill_id\x18\x02 \x01(\t\x12\x0f\n\x07next_ms\x18\x03 \x01(\x04\x12\x10\n\x08\x66\x61ilures\x18\x04 \x01(\r\x12\x12\n\nlast_error\x18\x05 \x01(\t\"*\n\x0bPolicyEvent\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x04\x12\x0c\n\x04text\x18\x02 \x01(\t\";\n\x13\x43reatePolicyRequest\x12$\n\x04spec\x18\x01 \x01(\x0b\x32\x16.quiesce.v1.PolicySpec\"\x15\n\x13ListPoliciesRequest\"<\n\x14ListPoliciesResponse\x12$\n\x08policies\x18\x01 \x03(\x0b\x32\x12.quiesce.v1.Policy\"!\n\x11ShowPolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\"\n\x12PausePolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"#\n\x13ResumePolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\" \n\x10RunPolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"#\n\x13\x44\x65letePolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14\x44\x65letePolicyResponse\".\n\x0fNextRunsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"7\n\x10NextRunsResponse\x12#\n\x04runs\x18\x01 \x03(\x0b\x32\x15.quiesce.v1.ComingRun\"*\n\tComingRun\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x04*Z\n\x07Overlap\x12\x17\n\x13OVERLAP_UNSPECIFIED\x10\x00\x12\x10\n\x0cOVERLAP_SKIP\x10\x01\x12\x10\n\x0cOVERLAP_WAIT\x10\x02\x12\x12\n\x0eOVERLAP_CANCEL\x10\x03*F\n\x06Missed\x12\x16\n\x12MISSED_UNSPECIFIED\x10\x00\x12\x13\n\x0fMISSED_RUN_ONCE\x10\x01\x12\x0f\n\x0bMISSED_SKIP\x10\x02\x32\x94\x04\n\x08Policies\x12=\n\x06\x43reate\x12\x1f.quiesce.v1.CreatePolicyRequest\x1a\x12.quiesce.v1.Policy\x12I\n\x04List\x12\x1f.quiesce.v1.ListPoliciesRequest\x1a .quiesce.v1.ListPoliciesResponse\x12\x39\n\x04Show\x12\x1d.quiesce.v1.ShowPolicyRequest\x1a\x12.quiesce.v1.Policy\x12;\n\x05Pause\x12\x1e.quiesce.v1.PausePolicyRequest\x1a\x12.quiesce.v1.Policy\x12=\n\x06Resume\x12\x1f.quiesce.v1.ResumePolicyRequest\x1a\x12.quiesce.v1.Policy\x12\x37\n\x03Run\x12\x1c.quiesce.v1.RunPolicyRequest\x1a\x12.quiesce.v1.Policy\x12K\n\x06\x44\x65lete\x12\x1f.quiesce.v1.DeletePolicyRequest\x1a .quiesce.v1.DeletePolicyResponse\x12\x41\n\x04Next\x12\x1b.quiesce.v1.NextRunsRequest\x1a\x1c.quiesce.v1.NextRunsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17quiesce/v1/policy.proto\x12\nquiesce.v1\"\xdd\x01\n\x08Schedule\x12\x0e\n\x04\x63ron\x18\x01 \x01(\tH\x00\x12\x12\n\x08\x65very_ms\x18\x02 \x01(\x04H\x00\x12\x0c\n\x04zone\x18\x03 \x01(\t\x12\x11\n\tjitter_ms\x18\x04 \x01(\x04\x12$\n\x07overlap\x18\x05 \x01(\x0e\x32\x13.quiesce.v1.Overlap\x12\"\n\x06missed\x18\x06 \x01(\x0e\x32\x12.quiesce.v1.Missed\x12\x14\n\x07retries\x18\x07 \x01(\rH\x01\x88\x01\x01\x12\x16\n\x0eretry_pause_ms\x18\x08 \x01(\x04\x42\x08\n\x06timingB\n\n\x08_retries\"\xfd\x01\n\nPolicySpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x08schedule\x18\x02 \x01(\x0b\x32\x14.quiesce.v1.Schedule\x12\x11\n\tdatabases\x18\x03 \x03(\t\x12\x14\n\x0crepositories\x18\x04 \x03(\t\x12\x12\n\nrate_limit\x18\x05 \x01(\x04\x12\x10\n\x08lease_ms\x18\x06 \x01(\x04\x12-\n\tretention\x18\x07 \x01(\x0b\x32\x1a.quiesce.v1.RetentionRules\x12 \n\x05\x64rill\x18\x08 \x01(\x0b\x32\x11.quiesce.v1.Drill\x12\x19\n\x11latency_budget_ms\x18\x32 \x01(\x04\"/\n\x05\x44rill\x12&\n\x08schedule\x18\x01 \x01(\x0b\x32\x14.quiesce.v1.Schedule\"\x97\x01\n\x0eRetentionRules\x12\x11\n\tkeep_last\x18\x01 \x01(\r\x12\x0e\n\x06hourly\x18\x02 \x01(\r\x12\r\n\x05\x64\x61ily\x18\x03 \x01(\r\x12\x0e\n\x06weekly\x18\x04 \x01(\r\x12\x0f\n\x07monthly\x18\x05 \x01(\r\x12\x0e\n\x06yearly\x18\x06 \x01(\r\x12\x11\n\twithin_ms\x18\x07 \x01(\x04\x12\x0f\n\x07minimum\x18\x08 \x01(\r\"\xdb\x02\n\x06Policy\x12$\n\x04spec\x18\x01 \x01(\x0b\x32\x16.quiesce.v1.PolicySpec\x12\x0e\n\x06paused\x18\x02 \x01(\x08\x12\x0f\n\x07running\x18\x03 \x01(\x08\x12\x0e\n\x06job_id\x18\x04 \x01(\t\x12\x0f\n\x07next_ms\x18\x05 \x01(\x04\x12\x17\n\x0flast_success_ms\x18\x06 \x01(\x04\x12\x10\n\x08\x66\x61ilures\x18\x07 \x01(\r\x12\r\n\x05\x61larm\x18\x08 \x01(\x08\x12\x12\n\nlast_error\x18\t \x01(\t\x12\'\n\x06\x65vents\x18\n \x03(\x0b\x32\x17.quiesce.v1.PolicyEvent\x12\x18\n\x10last_verified_ms\x18\x0c \x01(\x04\x12&\n\x05\x64rill\x18\r \x01(\x0b\x32\x17.quiesce.v1.PolicyDrill\x12\x1c\n\x0fverified_age_ms\x18\x0e \x01(\x04H\x00\x88\x01\x01\x42\x12\n\x10_verified_age_ms\"g\n\x0bPolicyDrill\x12\x0f\n\x07running\x18\x01 \x01(\x08\x12\x10\n\x08\x64rill_id\x18\x02 \x01(\t\x12\x0f\n\x07next_ms\x18\x03 \x01(\x04\x12\x10\n\x08\x66\x61ilures\x18\x04 \x01(\r\x12\x12\n\nlast_error\x18\x05 \x01(\t\"*\n\x0bPolicyEvent\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x04\x12\x0c\n\x04text\x18\x02 \x01(\t\";\n\x13\x43reatePolicyRequest\x12$\n\x04spec\x18\x01 \x01(\x0b\x32\x16.quiesce.v1.PolicySpec\"\x15\n\x13ListPoliciesRequest\"<\n\x14ListPoliciesResponse\x12$\n\x08policies\x18\x01 \x03(\x0b\x32\x12.quiesce.v1.Policy\"!\n\x11ShowPolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\"\n\x12PausePolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"#\n\x13ResumePolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\" \n\x10RunPolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"#\n\x13\x44\x65letePolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14\x44\x65letePolicyResponse\".\n\x0fNextRunsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"7\n\x10NextRunsResponse\x12#\n\x04runs\x18\x01 \x03(\x0b\x32\x15.quiesce.v1.ComingRun\"*\n\tComingRun\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x04*Z\n\x07Overlap\x12\x17\n\x13OVERLAP_UNSPECIFIED\x10\x00\x12\x10\n\x0cOVERLAP_SKIP\x10\x01\x12\x10\n\x0cOVERLAP_WAIT\x10\x02\x12\x12\n\x0eOVERLAP_CANCEL\x10\x03*F\n\x06Missed\x12\x16\n\x12MISSED_UNSPECIFIED\x10\x00\x12\x13\n\x0fMISSED_RUN_ONCE\x10\x01\x12\x0f\n\x0bMISSED_SKIP\x10\x02\x32\x94\x04\n\x08Policies\x12=\n\x06\x43reate\x12\x1f.quiesce.v1.CreatePolicyRequest\x1a\x12.quiesce.v1.Policy\x12I\n\x04List\x12\x1f.quiesce.v1.ListPoliciesRequest\x1a .quiesce.v1.ListPoliciesResponse\x12\x39\n\x04Show\x12\x1d.quiesce.v1.ShowPolicyRequest\x1a\x12.quiesce.v1.Policy\x12;\n\x05Pause\x12\x1e.quiesce.v1.PausePolicyRequest\x1a\x12.quiesce.v1.Policy\x12=\n\x06Resume\x12\x1f.quiesce.v1.ResumePolicyRequest\x1a\x12.quiesce.v1.Policy\x12\x37\n\x03Run\x12\x1c.quiesce.v1.RunPolicyRequest\x1a\x12.quiesce.v1.Policy\x12K\n\x06\x44\x65lete\x12\x1f.quiesce.v1.DeletePolicyRequest\x1a .quiesce.v1.DeletePolicyResponse\x12\x41\n\x04Next\x12\x1b.quiesce.v1.NextRunsRequest\x1a\x1c.quiesce.v1.NextRunsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'quiesce.v1.policy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OVERLAP']._serialized_start=1717
-  _globals['_OVERLAP']._serialized_end=1807
-  _globals['_MISSED']._serialized_start=1809
-  _globals['_MISSED']._serialized_end=1879
+  _globals['_OVERLAP']._serialized_start=1719
+  _globals['_OVERLAP']._serialized_end=1809
+  _globals['_MISSED']._serialized_start=1811
+  _globals['_MISSED']._serialized_end=1881
   _globals['_SCHEDULE']._serialized_start=40
   _globals['_SCHEDULE']._serialized_end=261
   _globals['_POLICYSPEC']._serialized_start=264
-  _globals['_POLICYSPEC']._serialized_end=515
-  _globals['_DRILL']._serialized_start=517
-  _globals['_DRILL']._serialized_end=564
-  _globals['_RETENTIONRULES']._serialized_start=567
-  _globals['_RETENTIONRULES']._serialized_end=718
-  _globals['_POLICY']._serialized_start=721
-  _globals['_POLICY']._serialized_end=1068
-  _globals['_POLICYDRILL']._serialized_start=1070
-  _globals['_POLICYDRILL']._serialized_end=1173
-  _globals['_POLICYEVENT']._serialized_start=1175
-  _globals['_POLICYEVENT']._serialized_end=1217
-  _globals['_CREATEPOLICYREQUEST']._serialized_start=1219
-  _globals['_CREATEPOLICYREQUEST']._serialized_end=1278
-  _globals['_LISTPOLICIESREQUEST']._serialized_start=1280
-  _globals['_LISTPOLICIESREQUEST']._serialized_end=1301
-  _globals['_LISTPOLICIESRESPONSE']._serialized_start=1303
-  _globals['_LISTPOLICIESRESPONSE']._serialized_end=1363
-  _globals['_SHOWPOLICYREQUEST']._serialized_start=1365
-  _globals['_SHOWPOLICYREQUEST']._serialized_end=1398
-  _globals['_PAUSEPOLICYREQUEST']._serialized_start=1400
-  _globals['_PAUSEPOLICYREQUEST']._serialized_end=1434
-  _globals['_RESUMEPOLICYREQUEST']._serialized_start=1436
-  _globals['_RESUMEPOLICYREQUEST']._serialized_end=1471
-  _globals['_RUNPOLICYREQUEST']._serialized_start=1473
-  _globals['_RUNPOLICYREQUEST']._serialized_end=1505
-  _globals['_DELETEPOLICYREQUEST']._serialized_start=1507
-  _globals['_DELETEPOLICYREQUEST']._serialized_end=1542
-  _globals['_DELETEPOLICYRESPONSE']._serialized_start=1544
-  _globals['_DELETEPOLICYRESPONSE']._serialized_end=1566
-  _globals['_NEXTRUNSREQUEST']._serialized_start=1568
-  _globals['_NEXTRUNSREQUEST']._serialized_end=1614
-  _globals['_NEXTRUNSRESPONSE']._serialized_start=1616
-  _globals['_NEXTRUNSRESPONSE']._serialized_end=1671
-  _globals['_COMINGRUN']._serialized_start=1673
-  _globals['_COMINGRUN']._serialized_end=1715
-  _globals['_POLICIES']._serialized_start=1882
-  _globals['_POLICIES']._serialized_end=2414
+  _globals['_POLICYSPEC']._serialized_end=517
+  _globals['_DRILL']._serialized_start=519
+  _globals['_DRILL']._serialized_end=566
+  _globals['_RETENTIONRULES']._serialized_start=569
+  _globals['_RETENTIONRULES']._serialized_end=720
+  _globals['_POLICY']._serialized_start=723
+  _globals['_POLICY']._serialized_end=1070
+  _globals['_POLICYDRILL']._serialized_start=1072
+  _globals['_POLICYDRILL']._serialized_end=1175
+  _globals['_POLICYEVENT']._serialized_start=1177
+  _globals['_POLICYEVENT']._serialized_end=1219
+  _globals['_CREATEPOLICYREQUEST']._serialized_start=1221
+  _globals['_CREATEPOLICYREQUEST']._serialized_end=1280
+  _globals['_LISTPOLICIESREQUEST']._serialized_start=1282
+  _globals['_LISTPOLICIESREQUEST']._serialized_end=1303
+  _globals['_LISTPOLICIESRESPONSE']._serialized_start=1305
+  _globals['_LISTPOLICIESRESPONSE']._serialized_end=1365
+  _globals['_SHOWPOLICYREQUEST']._serialized_start=1367
+  _globals['_SHOWPOLICYREQUEST']._serialized_end=1400
+  _globals['_PAUSEPOLICYREQUEST']._serialized_start=1402
+  _globals['_PAUSEPOLICYREQUEST']._serialized_end=1436
+  _globals['_RESUMEPOLICYREQUEST']._serialized_start=1438
+  _globals['_RESUMEPOLICYREQUEST']._serialized_end=1473
+  _globals['_RUNPOLICYREQUEST']._serialized_start=1475
+  _globals['_RUNPOLICYREQUEST']._serialized_end=1507
+  _globals['_DELETEPOLICYREQUEST']._serialized_start=1509
+  _globals['_DELETEPOLICYREQUEST']._serialized_end=1544
+  _globals['_DELETEPOLICYRESPONSE']._serialized_start=1546
+  _globals['_DELETEPOLICYRESPONSE']._serialized_end=1568
+  _globals['_NEXTRUNSREQUEST']._serialized_start=1570
+  _globals['_NEXTRUNSREQUEST']._serialized_end=1616
+  _globals['_NEXTRUNSRESPONSE']._serialized_start=1618
+  _globals['_NEXTRUNSRESPONSE']._serialized_end=1673
+  _globals['_COMINGRUN']._serialized_start=1675
+  _globals['_COMINGRUN']._serialized_end=1717
+  _globals['_POLICIES']._serialized_start=1884
+  _globals['_POLICIES']._serialized_end=2416
 # @@protoc_insertion_point(module_scope)

@@ -115,15 +115,13 @@ class PolicySpec(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     SCHEDULE_FIELD_NUMBER: _builtins.int
     DATABASES_FIELD_NUMBER: _builtins.int
-    REPOSITORY_FIELD_NUMBER: _builtins.int
+    REPOSITORIES_FIELD_NUMBER: _builtins.int
     RATE_LIMIT_FIELD_NUMBER: _builtins.int
     LEASE_MS_FIELD_NUMBER: _builtins.int
     RETENTION_FIELD_NUMBER: _builtins.int
     DRILL_FIELD_NUMBER: _builtins.int
     LATENCY_BUDGET_MS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    repository: _builtins.str
-    """Empty: the coordinator's own."""
     rate_limit: _builtins.int
     lease_ms: _builtins.int
     latency_budget_ms: _builtins.int
@@ -133,6 +131,12 @@ class PolicySpec(_message.Message):
     @_builtins.property
     def databases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Empty: all."""
+
+    @_builtins.property
+    def repositories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """A run makes a snapshot in each, one after another, and has succeeded when the last is there; the coordinator's own
+        where this is empty.
+        """
 
     @_builtins.property
     def retention(self) -> Global___RetentionRules:
@@ -148,7 +152,7 @@ class PolicySpec(_message.Message):
         name: _builtins.str = ...,
         schedule: Global___Schedule | None = ...,
         databases: _abc.Iterable[_builtins.str] | None = ...,
-        repository: _builtins.str = ...,
+        repositories: _abc.Iterable[_builtins.str] | None = ...,
         rate_limit: _builtins.int = ...,
         lease_ms: _builtins.int = ...,
         retention: Global___RetentionRules | None = ...,
@@ -157,7 +161,7 @@ class PolicySpec(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["drill", b"drill", "retention", b"retention", "schedule", b"schedule"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["databases", b"databases", "drill", b"drill", "latency_budget_ms", b"latency_budget_ms", "lease_ms", b"lease_ms", "name", b"name", "rate_limit", b"rate_limit", "repository", b"repository", "retention", b"retention", "schedule", b"schedule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["databases", b"databases", "drill", b"drill", "latency_budget_ms", b"latency_budget_ms", "lease_ms", b"lease_ms", "name", b"name", "rate_limit", b"rate_limit", "repositories", b"repositories", "retention", b"retention", "schedule", b"schedule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -15,9 +15,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.deaths.case import COORDINATOR, DRILL, ITSELF, REPLICA, RETENTION, TWICE, Case, Dealer, Result
+from tests.deaths.case import COORDINATOR, DRILL, ITSELF, MOVING, REPLICA, RETENTION, TWICE, Case, Dealer, Result
 from tests.deaths.field import Field, Wrong
-from tests.deaths.points import DRILL_POINTS, NODE_POINTS, RETENTION_POINTS, coordinator_points, second_death_points
+from tests.deaths.points import (
+    DRILL_POINTS,
+    NODE_POINTS,
+    RETENTION_POINTS,
+    coordinator_points,
+    move_points,
+    second_death_points,
+)
 from tests.deaths.storm import Storm
 
 PREFERRED = 2
@@ -28,6 +35,7 @@ def all_cases() -> list[Case]:
     return [
         *(Case(point, COORDINATOR) for point in coordinator_points()),
         *(Case(point, TWICE) for point in second_death_points()),
+        *(Case(point, MOVING) for point in move_points()),
         *(Case(point, REPLICA) for point in coordinator_points()),
         *(Case(point, ITSELF) for point in NODE_POINTS),
         *(Case(point, RETENTION) for point in RETENTION_POINTS),

@@ -12,6 +12,8 @@ from tests.deaths.keeping import Keeping
 from tests.scenarios.test_backup_rotation import Backup
 
 COORDINATOR, REPLICA, ITSELF, TWICE = "coordinator", "replica", "replica itself", "coordinator twice"
+# The replica dies, and then the coordinator that moves its lease.
+MOVING = "both, in a move"
 RETENTION, DRILL = "in retention", "in a drill"
 # A node that was killed has to start, and to catch up.
 RESTART_S = 15.0
@@ -60,6 +62,7 @@ class Dealer:
         back_s = {
             COORDINATOR: self._kill_coordinator,
             TWICE: self._kill_coordinator_twice,
+            MOVING: self._kill_both,
             REPLICA: self._kill_replica,
             ITSELF: self._replica_dies,
             RETENTION: self._keeping.dies_removing,
@@ -101,6 +104,22 @@ class Dealer:
         took = self._back()
         self._field.start(coordinator)
         backup.end(120)
+        return took
+
+    def _kill_both(self, point: str) -> float:
+        field, coordinator = self._field, self._field.cluster.coordinator
+        field.restart(coordinator, point)
+        backup = self._begin()
+        job_id = backup.wait_for("snapshot").id
+        node = field.out()
+        field.cluster.nodes[node].kill()
+        field.start(field.cluster.nodes[node])
+        field.dead(coordinator, point)
+        took = self._back()
+        field.start(coordinator)
+        backup.end(120)
+        if field.ended(job_id).state != backup_pb2.JOB_STATE_SUCCEEDED:
+            raise Wrong(f"job {job_id} was not gone on with")
         return took
 
     def _kill_replica(self, point: str) -> float:

@@ -10,6 +10,8 @@ from coordinator.job.effects import Abort, Effect
 _AFTER_A_DEATH = (effects.FindLease, effects.TakeOver)
 # Only where nobody knows whether the manifest was written.
 _NOT_HERE = (Abort, effects.TransferLeadership, effects.Withdraw)
+# Only after the replica has failed.
+_MOVE = effects.MoveLease
 
 
 def _both_sides(kind: type[Effect]) -> list[str]:
@@ -19,7 +21,7 @@ def _both_sides(kind: type[Effect]) -> list[str]:
 def coordinator_points() -> list[str]:
     """Return the points that a coordinator gets to in any backup, in the order of its steps."""
     kinds = [kind for kind in vars(effects).values() if isinstance(kind, type) and issubclass(kind, Effect)]
-    ordinary = [kind for kind in kinds if kind not in (Effect, *_AFTER_A_DEATH, *_NOT_HERE)]
+    ordinary = [kind for kind in kinds if kind not in (Effect, _MOVE, *_AFTER_A_DEATH, *_NOT_HERE)]
     points = [point for kind in ordinary for point in _both_sides(kind)]
     return [*points, "repository.snapshots.written", "repository.snapshots.named"]
 
@@ -27,6 +29,11 @@ def coordinator_points() -> list[str]:
 def second_death_points() -> list[str]:
     """Return those that it gets to when it goes on with a backup that was left."""
     return [point for kind in _AFTER_A_DEATH for point in _both_sides(kind)]
+
+
+def move_points() -> list[str]:
+    """Return those that it gets to when the replica has died in its snapshot."""
+    return _both_sides(_MOVE)
 
 
 # While a policy's snapshots beyond those that it keeps are removed.

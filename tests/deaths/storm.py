@@ -39,6 +39,8 @@ class Backups(threading.Thread):
             # Else nearly all would be refused, because somebody has just died.
             with contextlib.suppress(TimeoutError):
                 until(lambda: self.ended.is_set() or self.field.all_serve(), WHOLE_S, "a whole cluster")
+            if self.ended.is_set():
+                return
             try:
                 with self.field.cluster.backups(timeout_s=5) as backups:
                     for _ in backups.create(rate_limit=RATE):
@@ -80,8 +82,7 @@ class Storm:
                 self._one()
                 done += 1
             backups.ended.set()
-            yield self._rest(done)
-            backups.join(JOB_ENDS_S)
+            yield self._rest(done, backups)
 
     def _one(self) -> None:
         field, rng = self._field, self._rng
@@ -102,9 +103,13 @@ class Storm:
         time.sleep(rng.choice([0.0, rng.uniform(0, 1), rng.uniform(1, 12)]))
         daemon.start()
 
-    def _rest(self, deaths: int) -> Rest:
+    def _rest(self, deaths: int, backups: Backups) -> Rest:
         field = self._field
         began = time.monotonic()
+        # It may just be asking for one more.
+        backups.join(JOB_ENDS_S)
+        if backups.is_alive():
+            raise Wrong(f"whoever asked for a backup has no answer after {JOB_ENDS_S:g} s")
         field.expect(field.all_serve, REST_S, "every node in rotation")
         field.expect(field.answers, REST_S, "a coordinator answers")
         field.expect(lambda: not _running(field), JOB_ENDS_S, "every job at its end")

@@ -42,7 +42,8 @@ def free_port_range(count: int) -> int:
 class Cluster:
     """`size` nodes and a coordinator; a context manager that starts them, waits until they serve, and ends them.
 
-    `spare` is how many nodes may join later, `coordinators` how many there are, of which one leads.
+    `spare` is how many nodes may join later, `coordinators` how many there are, of which one leads;
+    with `metrics` each daemon shows them.
     """
 
     def __init__(
@@ -52,11 +53,15 @@ class Cluster:
         size: int = 3,
         spare: int = 0,
         coordinators: int = 1,
+        metrics: bool = False,
         await_restore: bool = False,
         node_options: Mapping[str, str] | None = None,
         coordinator_options: Mapping[str, str] | None = None,
     ) -> None:
-        ports = free_ports(size + spare + coordinators)
+        listening = size + spare + coordinators
+        ports = free_ports(2 * listening if metrics else listening)
+        # Where each daemon shows them, by the address that it listens on.
+        self.metrics = {f"127.0.0.1:{port}": f"127.0.0.1:{port + listening}" for port in ports if metrics}
         self.directory = directory
         self.repository = directory / "repository"
         self.repository.mkdir(parents=True, exist_ok=True)
@@ -64,7 +69,7 @@ class Cluster:
         self._node_options = dict(node_options or {})
         self._spare = {node: f"127.0.0.1:{ports[node]}" for node in range(size + 1, size + spare + 1)}
         self.members = {node: f"127.0.0.1:{ports[node]}" for node in range(1, size + 1)}
-        listen = [f"127.0.0.1:{port}" for port in (ports[0], *ports[size + spare + 1 :])]
+        listen = [f"127.0.0.1:{port}" for port in (ports[0], *ports[size + spare + 1 : listening])]
         # For clients, which find the one that leads.
         self.coordinator_address = ",".join(listen)
         identity = {} if await_restore else {"cluster-id": uuid.uuid4().hex, "members": self._members_text()}
@@ -74,6 +79,7 @@ class Cluster:
                     "node",
                     *(["--await-restore"] if await_restore else []),
                     *_flags({"node-id": str(node), "data": str(self.data(node)), "listen": address, **identity}),
+                    *self._metrics_flags(address),
                     *_flags(node_options or {}),
                 ],
                 directory / f"node-{node}.log",
@@ -82,13 +88,19 @@ class Cluster:
         }
         defaults = {"cluster": self.addresses, "repository": str(self.repository), **(coordinator_options or {})}
         self.coordinators = [
-            Daemon(["coordinator", *_flags({"listen": address, **defaults})], directory / f"coordinator-{number}.log")
+            Daemon(
+                ["coordinator", *_flags({"listen": address, **defaults}), *self._metrics_flags(address)],
+                directory / f"coordinator-{number}.log",
+            )
             for number, address in enumerate(listen, 1)
         ]
         self.coordinator = self.coordinators[0]
 
     def _members_text(self) -> str:
         return ",".join(f"{node}={address}" for node, address in self.members.items())
+
+    def _metrics_flags(self, address: str) -> list[str]:
+        return ["--metrics", self.metrics[address]] if address in self.metrics else []
 
     def data(self, node: int) -> Path:
         """Return the data directory of a node."""

@@ -13,13 +13,14 @@ from nodes.store.engine import RECORDS, Engine
 from nodes.store.files import Files
 from nodes.store.keys import RECORD
 from quiesce import RID
-from quiesce.errors import LeaseLost, NoCheckpoint, NodesDiverged, ReplicaDiverged, Unavailable
+from quiesce.errors import LeaseLost, NoCheckpoint, NodesDiverged, NotServing, ReplicaDiverged, Unavailable
 from quiesce.records import update
 from quiesce.repository import open_repository
 from quiesce.v1 import attest_pb2, node_pb2
 from tests.scenarios.cli import Answer, quiesce
 from tests.scenarios.cluster import Cluster
 from tests.scenarios.daemon import until
+from tests.scenarios.metrics import value
 from tests.scenarios.people import DATABASE, contents, make_database, person
 
 PEOPLE = 3_000
@@ -27,8 +28,16 @@ PEOPLE = 3_000
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with Cluster(tmp_path) as running:
+    with Cluster(tmp_path, metrics=True) as running:
         yield running
+
+
+def shown_as_diverged(cluster: Cluster, node: int) -> float:
+    return value(cluster.metrics[cluster.coordinator_address], "node_diverged", str(node))
+
+
+def health(cluster: Cluster) -> int:
+    return quiesce("health", cluster.coordinator_address, "--service", "quiesce.attestation").code
 
 
 def asked(cluster: Cluster, *arguments: str) -> Answer:
@@ -113,6 +122,8 @@ def test_a_silently_diverged_replica_is_named_and_its_snapshot_refused(cluster: 
     assert not any("refused" in event["text"] for event in third["events"])  # type: ignore[attr-defined]
     listed = asked(cluster, "jobs", "list")
     assert f"diverged: node {chosen}" in listed.output
+    until(lambda: shown_as_diverged(cluster, chosen) == 1, 30, "the metric that names it")
+    until(lambda: health(cluster) == NotServing.exit_code, 30, "the health that says so")
 
     # Where nobody else may be taken, there is no snapshot.
     touch(cluster, people[8], 3)
@@ -127,6 +138,8 @@ def test_a_silently_diverged_replica_is_named_and_its_snapshot_refused(cluster: 
     touch(cluster, people[8], 4)
     answer, _ = backup(cluster)
     assert answer.code == 0, answer.error
+    until(lambda: shown_as_diverged(cluster, chosen) == 0, 30, "the metric that clears it")
+    until(lambda: health(cluster) == 0, 30, "the health that says so")
 
     cluster.stop()
     target = tmp_path / "restored"

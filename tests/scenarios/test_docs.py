@@ -132,6 +132,7 @@ def reader(tmp_path: Path, project_root: Path) -> Iterator[Reader]:
         ("schedules", {0, 130}),
         ("drills", {0, 130}),
         ("nightly", {0, 130}),
+        ("monitoring", {0, 130}),
         ("retention", {0, 130}),
     ],
 )

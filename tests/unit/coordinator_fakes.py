@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
+
+from coordinator_fake_documents import FakeDocuments
 
 from coordinator.job import Policy
 from coordinator.jobs import Identifiers
 from quiesce import errors
 from quiesce.latency import Latencies
-from quiesce.records import RID, Record
 from quiesce.repository import open_repository
 from quiesce.snapshot import (
     Manifest,
@@ -26,9 +26,8 @@ from quiesce.snapshot import (
     encode_manifest,
     new_snapshot_id,
 )
-from quiesce.v1 import node_pb2, record_pb2
+from quiesce.v1 import node_pb2
 from quiesce.v1.attest_pb2 import AttestProgress, AttestRequest
-from quiesce.v1.database_pb2 import ClassDefinition, Database, SchemaChange
 from quiesce.v1.latency_pb2 import ClientLatencyResponse
 from quiesce.v1.node_pb2 import Mark, Member, NodeStatus, RestoreNodeRequest, RestoreProgress, RotationLease
 
@@ -72,10 +71,11 @@ def identifiers(name: str = "one") -> Identifiers:
     )
 
 
-class FakeCluster:
+class FakeCluster(FakeDocuments):
     """Three nodes; the first leads. `fail[name]` holds errors that calls of that name raise, one after another."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.leader = 1
         self.down: set[int] = set()
         # They answer, but the leader has not heard of them; as often as they are asked for.
@@ -83,12 +83,12 @@ class FakeCluster:
         self.unheard_for = 0
         self.lease: RotationLease | None = None
         self.epoch = 100
-        self.checkpoints: dict[int, int] = {}
+        self.checkpoints: dict[int, set[int]] = {}
         # So many marks find that the node died between them and the checkpoint.
         self.dies_at_mark = 0
         self.drained: list[int] = []
-        self.fail: dict[str, list[errors.QuiesceError]] = {}
-        self.calls: list[str] = []
+        # Workers that fail, counted from 1.
+        self.fail_at: dict[int, errors.QuiesceError] = {}
         # The worker's pace: a snapshot waits for it before its last answer.
         self.worker_may_end = asyncio.Event()
         self.worker_may_end.set()
@@ -105,16 +105,6 @@ class FakeCluster:
         self.write_us, self.writes = 1_000, 0
         # What workers were told, by node: the epoch, the fence and the rate.
         self.rates: dict[int, list[tuple[int, int, int]]] = {node: [] for node in (1, 2, 3)}
-        self.databases: dict[str, Database] = {}
-        self.documents: dict[RID, Record] = {}
-        self.positions = 0
-        # By class: the field whose values are unique.
-        self.unique: dict[str, str] = {}
-
-    def _called(self, name: str) -> None:
-        self.calls.append(name)
-        if self.fail.get(name):
-            raise self.fail[name].pop(0)
 
     def _held(self) -> RotationLease | None:
         if self.lease is not None and self.lease.expires_ms <= self.log_time():
@@ -141,7 +131,7 @@ class FakeCluster:
             log_time_ms=self.log_time(),
             lease=held,
             members=self._members(),
-            checkpoints=[e for e, node in self.checkpoints.items() if node == node_id],
+            checkpoints=[e for e, nodes in self.checkpoints.items() if node_id in nodes],
             history=[node_pb2.StateChange(state=node_pb2.SERVING_STATE_SERVING, at_ms=1, reason="caught up")],
         )
         if out:
@@ -196,6 +186,13 @@ class FakeCluster:
         held.expires_ms = self.log_time() + ttl_ms
         return held
 
+    async def move_drain(self, epoch: int, node_id: int, ttl_ms: int, *, fence: int = 0) -> RotationLease:
+        self._called("move_drain")
+        held = self._held_by(epoch, fence)
+        held.node_id, held.expires_ms = node_id, self.log_time() + ttl_ms
+        self.drained.append(node_id)
+        return held
+
     async def prepare_mark(self, node_id: int) -> None:
         self._called("prepare_mark")
 
@@ -229,10 +226,11 @@ class FakeCluster:
     async def checkpoint(self, epoch: int, *, fence: int = 0, attest: bool = False) -> Mark:
         self._called("checkpoint")
         held = self._held_by(epoch, fence)
+        keep = {1, 2, 3} if attest else {held.node_id}
         if self.dies_at_mark:
             self.dies_at_mark -= 1
-        else:
-            self.checkpoints[epoch] = held.node_id
+            keep.discard(held.node_id)
+        self.checkpoints[epoch] = keep
         return Mark(term=1, index=50, time_ms=5, epoch=epoch)
 
     async def take_snapshot(
@@ -250,6 +248,8 @@ class FakeCluster:
                 await asyncio.sleep(0.005)
             await self.worker_may_end.wait()
             self._called("worker")
+            if error := self.fail_at.get(self.calls.count("worker")):
+                raise error
             content = self.held.get(node_id, NOTHING)
             manifest = draft(request.repository, request.snapshot_id, node_id, request.epoch, content)
             yield node_pb2.SnapshotProgress(phase=node_pb2.SnapshotProgress.PHASE_DONE, manifest_draft=manifest)
@@ -285,104 +285,6 @@ class FakeCluster:
     ) -> AsyncIterator[RestoreProgress]:
         raise NotImplementedError
         yield RestoreProgress()
-
-    # --- documents
-
-    async def database(self, name: str) -> Database:
-        self._called("database")
-        if name not in self.databases:
-            raise errors.UnknownDatabase(database=name)
-        return self.databases[name]
-
-    async def create_database(self, name: str, *, importing: bool = False) -> Database:
-        self._called("create_database")
-        if name in self.databases:
-            raise errors.DatabaseExists(database=name)
-        self.databases[name] = Database(name=name)
-        return self.databases[name]
-
-    async def alter_schema(self, name: str, changes: Sequence[SchemaChange]) -> Database:
-        self._called("alter_schema")
-        database = self.databases[name]
-        for change in changes:
-            if change.HasField("create_class"):
-                if any(known.name == change.create_class.name for known in database.classes):
-                    raise errors.InvalidSchemaChange(database=name, detail="the class exists")
-                database.classes.append(ClassDefinition(name=change.create_class.name))
-            elif change.HasField("create_index"):
-                self.unique[change.create_index.class_name] = change.create_index.fields[0].name
-        return database
-
-    async def write(
-        self, database: str, operations: Sequence[record_pb2.Operation], *, timeout_s: float | None = None
-    ) -> record_pb2.WriteResponse:
-        self._called("write")
-        if database not in self.databases:
-            raise errors.UnknownDatabase(database=database)
-        before = dict(self.documents)
-        try:
-            written = [self._write(operation) for operation in operations]
-        except errors.QuiesceError:
-            self.documents = before
-            raise
-        self._called("write_answer")
-        return record_pb2.WriteResponse(index=1, written=written)
-
-    def _write(self, operation: record_pb2.Operation) -> record_pb2.Record:
-        match operation.WhichOneof("operation"):
-            case "create":
-                self._check_unique(operation.create)
-                rid, version, body = RID(9, self.positions), 1, operation.create.body
-                self.positions += 1
-            case "update":
-                rid, body = RID(operation.update.cluster, operation.update.position), operation.update.body
-                version = self._expect(rid, operation.update) + 1
-            case _:
-                rid = RID(operation.delete.cluster, operation.delete.position)
-                version, body = self._expect(rid, operation.delete), b""
-        message = record_pb2.Record(
-            cluster=rid.cluster, position=rid.position, version=version, kind=record_pb2.RECORD_KIND_DOCUMENT, body=body
-        )
-        if body:
-            self.documents[rid] = Record.of(message)
-        else:
-            del self.documents[rid]
-        return message
-
-    def _check_unique(self, create: record_pb2.Create) -> None:
-        key = self.unique.get(create.class_name)
-        if key is None:
-            return
-        value = json.loads(create.body)[key]
-        for rid, record in self.documents.items():
-            known = record.document()
-            if known.get("@class") == create.class_name and known.get(key) == value:
-                raise errors.DuplicateKey(index=f"{create.class_name}.{key}", key=value, rid=rid, other=rid)
-
-    def _expect(self, rid: RID, change: record_pb2.Update | record_pb2.Delete) -> int:
-        if rid not in self.documents:
-            raise errors.UnknownRecord(rid=rid)
-        version = self.documents[rid].version
-        if change.HasField("expected_version") and version != change.expected_version:
-            raise errors.StaleVersion(rid=rid, actual=version, expected=change.expected_version)
-        return version
-
-    async def get(
-        self, database: str, ids: Iterable[RID], *, stale: bool = False, timeout_s: float | None = None
-    ) -> dict[RID, Record]:
-        self._called("get")
-        return {rid: self.documents[rid] for rid in ids if rid in self.documents}
-
-    async def scan(self, database: str, *, class_name: str | None = None) -> AsyncIterator[record_pb2.ScanResponse]:
-        self._called("scan")
-        found = [
-            record_pb2.Record(
-                cluster=rid.cluster, position=rid.position, version=r.version, kind=int(r.kind), body=r.body
-            )
-            for rid, r in self.documents.items()
-            if class_name is None or r.document().get("@class") == class_name
-        ]
-        yield record_pb2.ScanResponse(index=1, records=found)
 
 
 async def until(condition: Callable[[], Any], seconds: float = 8.0) -> None:

@@ -85,8 +85,12 @@ def drain(node_id: int, ttl_ms: int = 60_000, time_ms: int = 0) -> peer_pb2.Comm
     return command(time_ms, drain=node_pb2.DrainRequest(node_id=node_id, owner="o", reason="r", ttl_ms=ttl_ms))
 
 
-def renew(epoch: int, ttl_ms: int, time_ms: int = 0, fence: int = 0, take_over_as: str = "") -> peer_pb2.Command:
-    request = node_pb2.RenewDrainRequest(epoch=epoch, ttl_ms=ttl_ms, fence=fence, take_over_as=take_over_as)
+def renew(
+    epoch: int, ttl_ms: int, time_ms: int = 0, fence: int = 0, take_over_as: str = "", move_to: int = 0
+) -> peer_pb2.Command:
+    request = node_pb2.RenewDrainRequest(
+        epoch=epoch, ttl_ms=ttl_ms, fence=fence, take_over_as=take_over_as, move_to=move_to
+    )
     return command(time_ms, renew_drain=request)
 
 

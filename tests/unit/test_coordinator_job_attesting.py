@@ -86,6 +86,16 @@ def at_snapshot(request: Request) -> tuple[Backup, list[e.Effect]]:
     return onwards(job, last_node=0)
 
 
+def moved(job: Backup) -> tuple[Backup, e.Effect]:
+    """Bring a job that has failed on node 2 to its snapshot of node 3."""
+    survey = Survey("c", 1, tuple(Replica(n, healthy=True, serving=n != 2) for n in (1, 2, 3)))
+    job, [move] = step(job, h.Surveyed(job.ticket, survey, "unused"), Moment(3, 3))
+    assert isinstance(move, e.MoveLease)
+    for answer in (h.Moved(job.ticket, move.node_id), h.Drained, h.Checkpointed):
+        job, [effect] = step(job, answer if isinstance(answer, h.Moved) else answer(job.ticket), Moment(3, 3))
+    return job, effect
+
+
 def onwards(job: Backup, last_node: int) -> tuple[Backup, list[e.Effect]]:
     """Bring a job from where it looks around to its snapshot."""
     survey = Survey("c", 1, tuple(Replica(n, healthy=True, serving=True) for n in (1, 2, 3)))
@@ -110,11 +120,11 @@ def test_a_refused_replica_is_named_and_another_takes_over() -> None:
     assert isinstance(effect, e.TakeSnapshot)
     assert (effect.node_id, effect.attesters) == (2, (1, 3))
     job, wanted = step(job, taken(job, B, Attestation(1, A), Attestation(3, A)), Moment(2, 2))
-    assert job.step is Step.RELEASE
+    assert job.step is Step.MOVE
     assert not any(isinstance(one, e.Publish | e.RenewLease) for one in wanted)
-    job, _ = step(job, h.Released(job.ticket), Moment(3, 3))
-    job, [effect] = onwards(job, last_node=2)
+    job, effect = moved(job)
     assert isinstance(effect, e.TakeSnapshot)
+    assert (job.mark, effect.epoch) == (Mark(1, 2, 3), 10), "at the same mark, under the same lease"
     assert (effect.node_id, effect.attesters) == (3, (1, 2))
     job, _ = step(job, taken(job, A, Attestation(1, A), Attestation(2, B)), Moment(4, 4))
     assert job.step is Step.FENCE

@@ -8,6 +8,7 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -32,7 +33,6 @@ from coordinator.job import (
 from coordinator.job import effects as e
 from coordinator.job import happenings as h
 from coordinator.job.choosing import Held
-from coordinator.job.impact import ClientImpact
 from coordinator.job.model import Mark, owner_of
 from coordinator.job.turn import HOLDING, Turn
 from quiesce import errors
@@ -207,7 +207,13 @@ class World:
                     Replica(n, healthy=not (down and n == 2), serving=True, passing=passing and n == 2)
                     for n in (1, 2, 3)
                 )
-                return h.Surveyed(ticket, Survey("c", self.leader, replicas, self.held()), f"snapshot-{ticket}")
+                held = self.held()
+                if held is not None and owns(held.owner, "job"):
+                    replicas = tuple(
+                        replace(one, serving=one.serving and one.node_id != held.node_id) for one in replicas
+                    )
+                    held = held if effect.epoch == 0 else None
+                return h.Surveyed(ticket, Survey("c", self.leader, replicas, held), f"snapshot-{ticket}")
             case e.TransferLeadership():
                 self.leader = self.random.choice([1, 2, 3])
                 return h.Transferred(ticket, self.leader)
@@ -228,6 +234,13 @@ class World:
                 self.lease = Held(held.node_id, held.owner, held.reason, self.now + ttl_ms, held.epoch)
                 self.renewed[ticket] = effect.epoch
                 return h.Renewed(ticket)
+            case e.MoveLease(node_id=node_id, ttl_ms=ttl_ms):
+                held = self.held()
+                if held is None or not self.holds(effect.epoch, fence):
+                    return lost
+                assert generation == self.generation or not self.taken_over(), "one that was taken over from moves"
+                self.lease = Held(node_id, held.owner, held.reason, self.now + ttl_ms, held.epoch)
+                return h.Moved(ticket, node_id)
             case e.ReleaseLease(owner=owner):
                 held = self.held()
                 if held is not None and held.epoch == effect.epoch and not self.holds(effect.epoch, fence):
@@ -247,10 +260,6 @@ class World:
             case e.TakeSnapshot(snapshot_id=snapshot_id):
                 for _ in range(self.random.randrange(5)):
                     self.later(self.random.randrange(4_000), lambda: self.tell(h.Progressed(ticket), generation))
-                # What it costs clients comes at any time, and is no sign of life.
-                for _ in range(self.random.randrange(3)):
-                    paced = h.Paced(ticket, ClientImpact(over_budget_ms=self.random.randrange(2)))
-                    self.later(self.random.randrange(9_000), lambda paced=paced: self.tell(paced, generation))  # type: ignore[misc]
                 taken = h.Taken(ticket, snapshot_id.encode())
                 self.later(self.random.randrange(8_000), lambda: self.tell(taken, generation))
                 return h.Progressed(ticket)
@@ -335,7 +344,7 @@ def outcomes(seeds: range) -> Iterator[World]:
 
 def test_every_order_of_events_keeps_the_invariants() -> None:
     verdicts: dict[Verdict, int] = dict.fromkeys(Verdict, 0)
-    elsewhere = late = survived = settled = 0
+    elsewhere = late = survived = settled = moved = 0
     for world in outcomes(range(4_000)):
         assert world.job.verdict is not None
         verdicts[world.job.verdict] += 1
@@ -343,12 +352,14 @@ def test_every_order_of_events_keeps_the_invariants() -> None:
         late += bool(world.granted - {world.job.epoch})
         survived += world.deaths > 0 and world.job.verdict is Verdict.SUCCEEDED
         settled += any(event.step == Step.SETTLE for event in world.job.events)
+        moved += any("goes on at the same mark" in event.text for event in world.job.events)
     # The disorder must reach every way a job can end, or it proves nothing.
     assert min(verdicts.values()) > 100
     assert elsewhere > 10
     assert late > 10
     assert survived > 200
     assert settled > 50
+    assert moved > 50
 
 
 def _publish_without_fence(turn: Turn, text: str) -> None:

@@ -11,8 +11,9 @@ from coordinator_fakes import FakeCluster, draft, new_repository, until
 
 from coordinator import journal as journal_module
 from coordinator.job import Failure, JobEvent
-from coordinator.journal import Journal, Recorder
+from coordinator.journal import Journal
 from coordinator.record import JobRecord, failed_last, from_document, to_document
+from coordinator.recorder import Recorder
 from coordinator.snapshots import Snapshots
 from coordinator.threads import RepositoryThreads
 from quiesce import errors
@@ -111,12 +112,16 @@ async def test_prune_keeps_the_latest(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [e.value.id for e in await journal.latest()] == ["job-5", "job-4", "job-3", "old-but-running"]
 
 
+def taken_over(job: JobRecord, _: errors.QuiesceError) -> errors.QuiesceError:
+    return errors.JobTakenOver(job_id=job.id)
+
+
 async def test_a_recorder_writes_the_end_even_after_the_cluster_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Recorder, "RETRY_S", 0.01)
     cluster = FakeCluster()
     journal = Journal(cluster)
     await journal.ensure()
-    recorder = Recorder(journal, await journal.create(record()), give_up_s=0.05)
+    recorder = Recorder(journal, await journal.create(record()), overtaken=taken_over, give_up_s=0.05)
     recorder.start()
     cluster.fail["write"] = [errors.NoLeader() for _ in range(20)]
     recorder.put(record(step="fence"))
@@ -131,7 +136,7 @@ async def test_a_job_that_someone_else_ended_is_lost(monkeypatch: pytest.MonkeyP
     cluster = FakeCluster()
     journal = Journal(cluster)
     await journal.ensure()
-    recorder = Recorder(journal, await journal.create(record()), give_up_s=5)
+    recorder = Recorder(journal, await journal.create(record()), overtaken=taken_over, give_up_s=5)
     recorder.start()
     await journal.advance((await journal.latest())[0], record(state="failed", step="done"))
     recorder.put(record(step="fence"))

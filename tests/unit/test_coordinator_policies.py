@@ -352,3 +352,39 @@ async def test_a_coordinator_that_is_slow_to_start_a_run_finds_it_begun_by_anoth
         policy = await client.show("hourly")
         assert (policy.failures, policy.last_error) == (0, "")
         assert not any("failed" in event.text for event in policy.events)
+
+
+async def test_a_run_goes_through_all_repositories_and_goes_on_where_it_failed(
+    running: tuple[Coordinator, Policies], cluster: FakeCluster, tmp_path: Path
+) -> None:
+    coordinator, client = running
+    (tmp_path / "off-site").mkdir()
+    second = new_repository(tmp_path / "off-site")
+    spec = every(retry_pause_ms=MINUTE)
+    spec.repositories.extend(["", second])
+    await client.create(spec)
+    jobs = coordinator.jobs
+
+    async def places(state: str) -> list[str]:
+        return sorted(job.repository for job in await jobs.list(0) if job.state == state)
+
+    coordinator.at(START + HOUR)
+    await jobs_are(coordinator, 2)
+    assert len({*await places("succeeded")}) == 2
+    assert second in await places("succeeded")
+    assert (await client.show("hourly")).last_success_ms
+    # The first is there, and the second is not: no second one is made there.
+    damaged = errors.DamagedObject(object="packs/1", repository="r", detail="its bytes do not fit its digest")
+    made = cluster.calls.count("worker")
+    cluster.fail_at = {made + 2: damaged}
+    coordinator.at(START + 2 * HOUR)
+    await jobs_are(coordinator, 1, "failed")
+    assert await places("failed") == [second]
+    coordinator.at(START + 2 * HOUR + 2 * MINUTE)
+    await jobs_are(coordinator, 4)
+    assert (await places("succeeded")).count(second) == 2
+    failed = [job.id for job in await jobs.list(0) if job.state == "failed"]
+    assert failed[0].endswith("-0.2")
+    assert failed[0].replace("-0.2", "-1.2") in await jobs_of(coordinator)
+    with pytest.raises(errors.InvalidRequest, match="each once"):
+        await client.create(policy_pb2.PolicySpec(name="twice", schedule=spec.schedule, repositories=["/a", "/a"]))

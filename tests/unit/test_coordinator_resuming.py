@@ -11,6 +11,7 @@ import pytest
 from coordinator_fakes import FakeCluster, new_repository, until
 from coordinator_leading import LeadingJobs
 
+from coordinator.documents import Entry
 from coordinator.journal import Journal
 from coordinator.record import JobRecord, record_of
 from coordinator.running import Running
@@ -184,3 +185,33 @@ async def test_where_the_repository_is_gone_it_says_that_it_does_not_know(
     assert "quiesce snapshots" in str(found.error())
     assert cluster.lease is None
     await two.stop()
+
+
+async def test_a_last_word_of_the_one_who_had_the_job_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster, repository = FakeCluster(), new_repository(tmp_path)
+    cluster.worker_may_end.clear()
+    one, running = await begun(cluster, repository, "snapshot")
+    last_word = running.recorder
+    await one.die()
+    advance = Journal.advance
+    words = ["it writes", "and once more"]
+
+    async def overtaken(self: Journal, entry: Entry[JobRecord], value: JobRecord) -> None:
+        if words:
+            # It was on its way when the next one read the journal.
+            said = replace(last_word._entry.value, failed_step=words.pop())
+            await advance(self, last_word._entry, said)
+        await advance(self, entry, value)
+
+    monkeypatch.setattr(Journal, "advance", overtaken)
+    monkeypatch.setattr("coordinator.jobs.RECOVER_PAUSE_S", 0.01)
+    cluster.worker_may_end.set()
+    two = LeadingJobs(cluster, name="two")
+    two.start()
+    record = await ended(two, running.record.id)
+    assert record.state == "succeeded", record.failure
+    assert not words
+    await two.jobs.ready.wait()
+    assert (await two.jobs.start(CreateBackupRequest(lease_ms=5_000), repository)).record.running

@@ -48,10 +48,12 @@ class Coordinator:
             grace_ms=DAY_MS,
         )
 
-    def snapshot(self, snapshot_id: str, at_ms: int, policy: str = "nightly", cluster_id: str = "fake") -> None:
-        made = decode_manifest(draft(self.repository, snapshot_id, 2, 5))
+    def snapshot(
+        self, snapshot_id: str, at_ms: int, policy: str = "nightly", cluster_id: str = "fake", repository: str = ""
+    ) -> None:
+        made = decode_manifest(draft(repository or self.repository, snapshot_id, 2, 5))
         mark = ManifestMark(1, at_ms // 1_000, at_ms, 5)
-        open_repository(self.repository).publish_manifest(
+        open_repository(repository or self.repository).publish_manifest(
             msgspec.structs.replace(made, policy=policy, mark=mark, started_ms=at_ms, cluster_id=cluster_id)
         )
 
@@ -112,6 +114,24 @@ async def test_what_a_policy_lets_go_goes_and_nothing_else(running: tuple[Coordi
     assert not (await client.apply("nightly")).removed
     assert await client.unpin("s1") == 1
     assert list((await client.apply("nightly")).removed) == ["s1"]
+
+
+async def test_each_repository_of_a_policy_is_seen_to_also_where_another_fails(
+    running: tuple[Coordinator, Retention], tmp_path: Path
+) -> None:
+    coordinator, client = running
+    (tmp_path / "off-site").mkdir()
+    second = new_repository(tmp_path / "off-site")
+    spec = Spec("nightly", every_ms=HOUR, retention=Rules(last=1), repositories=("", "/nowhere", second))
+    await coordinator.policies.add(BackupPolicy(spec, Timetable(decided_ms=START)))
+    for number in range(3):
+        coordinator.snapshot(f"near{number}", START + number * HOUR)
+        coordinator.snapshot(f"far{number}", START + number * HOUR, repository=second)
+    with pytest.raises(errors.QuiesceError, match="/nowhere"):
+        await client.apply("nightly")
+    assert coordinator.snapshots() == ["near2"]
+    assert [one.snapshot_id for one in open_repository(second).list_snapshots()] == ["far2"]
+    assert not (await coordinator.policies.find("nightly")).value.retained_ms, "it is tried again"
 
 
 async def test_deleting_by_hand(running: tuple[Coordinator, Retention]) -> None:

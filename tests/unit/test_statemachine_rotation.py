@@ -44,6 +44,24 @@ def test_who_was_taken_over_from_is_refused_and_changes_nothing(tmp_path: Path) 
     assert replica.refused(renew(1, 2000, take_over_as="d"))[0] == "LEASE_LOST"
 
 
+def test_a_lease_moves_to_another_node_and_stays_what_it_is(tmp_path: Path) -> None:
+    replica = Replica(tmp_path)
+    replica.ok(drain(2, time_ms=5000))
+    assert replica.ok(mark(1))[0].mark.epoch == 1
+    [outcome] = replica.ok(renew(1, 2000, move_to=3))
+    lease = outcome.lease
+    assert (lease.node_id, lease.owner, lease.epoch, lease.fence, lease.expires_ms) == (3, "o", 1, 1, 7000)
+    assert replica.refused(drain(2))[0] == "ROTATION_HELD", "one node at a time"
+    [taken] = replica.ok(renew(1, 2000, take_over_as="another"))
+    for late in (renew(1, 9000, move_to=2), renew(1, 9000, fence=1, move_to=2), renew(7, 9000, move_to=2)):
+        assert replica.refused(late)[0] == "LEASE_LOST"
+    assert replica.refused(renew(1, 9000, take_over_as="b", move_to=2))[0] == "INVALID_REQUEST"
+    assert replica.state.store.state.lease == taken.lease
+    replica.ok(renew(1, 2000, fence=taken.lease.fence, move_to=2))
+    replica.ok(undrain(1, taken.lease.fence))
+    assert replica.refused(renew(1, 2000, move_to=3))[0] == "LEASE_LOST"
+
+
 def test_lease_ends_in_log_time_whoever_asks(tmp_path: Path) -> None:
     replica = Replica(tmp_path)
     replica.ok(drain(2, ttl_ms=1000, time_ms=5000))

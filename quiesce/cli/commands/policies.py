@@ -54,7 +54,13 @@ def command(ctx: click.Context, coordinator: str) -> None:
 @click.option("--retries", type=click.IntRange(0, 20), default=3, show_default=True, help="Attempts after a failure.")
 @click.option("--retry-pause", type=DURATION, default="1m", show_default=True, help="Before the first; then doubled.")
 @click.option("--database", "databases", multiple=True, metavar="NAME", help="Only this one; may be given again.")
-@click.option("--repository", default="", metavar="DIR", help="Where to; otherwise the coordinator's own.")
+@click.option(
+    "--repository",
+    "repositories",
+    multiple=True,
+    metavar="DIR",
+    help="Where to; otherwise the coordinator's own. Given again: to each, one after another.",
+)
 @click.option("--rate-limit", type=SIZE, help="The most bytes read a second, like 50M.")
 @click.option("--latency-budget", type=BUDGET, help="What clients may wait, in 99 calls of 100, like 50ms.")
 @click.option("--lease", type=DURATION, help="How long the replica may stay out should everything die, like 60s.")
@@ -76,7 +82,7 @@ def create(
     retries: int,
     retry_pause: int,
     databases: tuple[str, ...],
-    repository: str,
+    repositories: tuple[str, ...],
     rate_limit: int | None,
     latency_budget: int | None,
     lease: int | None,
@@ -104,7 +110,7 @@ def create(
         name=name,
         schedule=schedule,
         databases=databases,
-        repository=repository_there(repository),
+        repositories=[repository_there(one) for one in repositories],
         rate_limit=rate_limit or 0,
         latency_budget_ms=latency_budget or 0,
         lease_ms=lease or 0,
@@ -163,7 +169,7 @@ def show(output: Output, name: str, coordinator: str) -> None:
     lines = [
         f"{name}: {timing_text(spec.schedule)}, {state_text(policy)}",
         f"Databases: {', '.join(spec.databases) or 'all'}",
-        f"Repository: {spec.repository or 'the one of the coordinator'}",
+        f"Repository: {', '.join(spec.repositories) or 'the one of the coordinator'}",
         *([f"Latency budget: {milliseconds_text(spec.latency_budget_ms)}"] if spec.latency_budget_ms else []),
         f"Keeps: {rules_text(spec.retention)}",
         f"Next run: {time_text(policy.next_ms)}",
@@ -286,7 +292,7 @@ def policy_facts(policy: Policy) -> dict[str, Any]:
         "retries": schedule.retries,
         "retry_pause_ms": schedule.retry_pause_ms,
         "databases": list(spec.databases),
-        "repository": spec.repository,
+        "repositories": list(spec.repositories),
         "rate_limit": spec.rate_limit,
         "latency_budget_ms": spec.latency_budget_ms or None,
         "lease_ms": spec.lease_ms,

@@ -14,7 +14,6 @@ from quiesce.cli.snapshot_text import COLUMNS, attestation_line, details, row, s
 from quiesce.client import BlockingBackups
 from quiesce.errors import DamagedObject
 from quiesce.repository import Repository, VerifyStep, open_repository, verify_snapshot
-from quiesce.repository.drills import verified_times
 from quiesce.repository.pins import held
 from quiesce.repository.summary import summarise, summarise_all
 
@@ -58,8 +57,7 @@ def show(output: Output, snapshot_id: str, repository: str | None, coordinator: 
     if repository is not None:
         opened = open_repository(repository)
         manifest = opened.find(snapshot_id)
-        verified = verified_times(opened, [manifest.snapshot_id])
-        summary, facts = summarise(manifest, verified.get(manifest.snapshot_id, 0)), msgspec.to_builtins(manifest)
+        [summary], facts = summarise(opened, [manifest]), msgspec.to_builtins(manifest)
     else:
         with BlockingBackups(coordinator, timeout_s=TIMEOUT_S) as backups:
             found = backups.show(snapshot_id)

@@ -36,8 +36,21 @@ from quiesce.errors import InvalidConfiguration
 )
 @click.option("--repository", metavar="DIR", help="Where snapshots go; otherwise into the cluster's directory.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(1, 65_525),
+    help="Show metrics: the coordinator at this port, the nodes at those that follow it.",
+)
 @click.pass_context
-def command(ctx: click.Context, data: Path, nodes: int, first_port: int, repository: str | None, host: str) -> None:
+def command(
+    ctx: click.Context,
+    data: Path,
+    nodes: int,
+    first_port: int,
+    repository: str | None,
+    host: str,
+    metrics_port: int | None,
+) -> None:
     """Start a cluster and a coordinator on this machine. Ctrl-C stops all of it.
 
     A cluster that lies in the directory already, also one that was restored there, is started as it is.
@@ -57,7 +70,7 @@ def command(ctx: click.Context, data: Path, nodes: int, first_port: int, reposit
         if found is None:
             write_layout(directory, layout)
         (directory / "logs").mkdir(exist_ok=True)
-        asyncio.run(_run(output, directory, layout))
+        asyncio.run(_run(output, directory, layout, metrics_port or 0))
 
 
 def _check_same(ctx: click.Context, found: Layout) -> None:
@@ -77,8 +90,8 @@ def _check_same(ctx: click.Context, found: Layout) -> None:
             raise InvalidConfiguration(detail=detail)
 
 
-async def _run(output: Output, directory: Path, layout: Layout) -> None:
-    processes = Processes(commands(directory, layout), directory / "logs", output.message)
+async def _run(output: Output, directory: Path, layout: Layout, metrics_port: int) -> None:
+    processes = Processes(commands(directory, layout, metrics_port), directory / "logs", output.message)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, _stop, output, processes)

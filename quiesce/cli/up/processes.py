@@ -33,21 +33,27 @@ _LOG_TAIL_BYTES = 4096
 COORDINATOR = "coordinator"
 
 
-def commands(directory: Path, layout: Layout) -> dict[str, list[str]]:
-    """Return the command lines of a cluster's processes, by name."""
+def commands(directory: Path, layout: Layout, metrics_port: int = 0) -> dict[str, list[str]]:
+    """Return the command lines of a cluster's processes, by name; those after the port are for metrics, 0: none."""
+    host = layout.coordinator.rpartition(":")[0]
+
+    def metrics(number: int) -> list[str]:
+        return ["--metrics", f"{host}:{metrics_port + number}"] if metrics_port else []
+
     quiesce = [sys.executable, "-m", "quiesce"]
     members = ",".join(f"{node_id}={address}" for node_id, address in layout.members.items())
     children = {}
     for node_id, address in layout.members.items():
         where = ["--node-id", str(node_id), "--data", str(directory / f"node-{node_id}"), "--listen", address]
         cluster = ["--members", members, "--cluster-id", layout.cluster_id]
-        children[f"node-{node_id}"] = [*quiesce, "node", *where, *cluster]
+        children[f"node-{node_id}"] = [*quiesce, "node", *where, *cluster, *metrics(node_id)]
     cluster_addresses = ",".join(layout.members.values())
     children[COORDINATOR] = [
         *quiesce,
         "coordinator",
         *("--listen", layout.coordinator, "--cluster", cluster_addresses, "--repository", layout.repository),
         *("--drill-directory", str(directory / "drills")),
+        *metrics(0),
     ]
     return children
 
