@@ -14,7 +14,6 @@ from quiesce.orientdb.export_options import ExportOptions
 from quiesce.orientdb.layout import STUBS, ExportPlan, Layout
 from quiesce.orientdb.record_form import format_records
 from quiesce.orientdb.record_text import LARGEST_CLUSTER
-from quiesce.v1.database_pb2 import Database
 from quiesce.v1.record_pb2 import Record, ScanResponse
 
 # A scan that breaks cannot go on elsewhere, where it would see another moment: it begins again.
@@ -126,11 +125,10 @@ class _Writer:
         self._options = options
         self._progress = progress
         self._separator = b",\n" if options.line_feeds else b","
-        # Until the first message tells what there is.
-        self._layout = Layout(Database(name=name), options)
-        self._index: int | None = None
-        self._wanted: frozenset[int] = frozenset()
-        self._filtering = False
+        self._database = name
+        # Known with the first message.
+        self._layout: Layout | None = None
+        self._index = 0
         self._first = True
         self._notes: list[str] = []
         self._counts: dict[int, int] = {}
@@ -139,38 +137,34 @@ class _Writer:
         self._records = 0
 
     def take(self, message: ScanResponse) -> None:
-        if self._index is None:
-            self._begin(message)
-        elif message.index != self._index:
+        layout = self._layout or self._begin(message)
+        if message.index != self._index:
             raise QuiesceError(detail=f"a scan changed from index {self._index} to {message.index}")
         records: Sequence[Record] = message.records
         if not records or not self._options.records:
             return
         if records[0].cluster == 0:
             records = self._beside_stubs(records)
-        if self._filtering:
-            wanted = self._wanted
+        wanted = layout.selection.record_clusters
+        if layout.filtering:
             records = [record for record in records if record.cluster in wanted]
         if not records:
             return
-        self._file.write(self._joined(format_records(records, self._layout.flat, self._layout.ids)))
+        self._file.write(self._joined(format_records(records, layout.flat, layout.ids)))
         self._count(records)
         self._records += len(records)
         self._progress.advanced(self._records)
 
-    def _begin(self, message: ScanResponse) -> None:
+    def _begin(self, message: ScanResponse) -> Layout:
         self._index = message.index
         self._layout = layout = Layout(message.database, self._options)
-        self._filtering = not layout.selection.everything or len(layout.selection.clusters) < len(
-            message.database.clusters
-        )
-        self._wanted = layout.selection.record_clusters
         kept = (one for one in message.database.clusters if one.id in layout.selection.clusters)
         self._names = {one.id: one.name for one in sorted(kept, key=lambda one: one.id)}
         self._progress.started(layout.plan(self._file.path))
         self._file.write(layout.opening())
         if self._options.records:
             self._file.write(self._joined(list(STUBS.values())))
+        return layout
 
     def _beside_stubs(self, records: Sequence[Record]) -> list[Record]:
         """OrientDB keeps records of its own at the first ids of cluster 0; nothing of ours can have them there."""
@@ -202,24 +196,28 @@ class _Writer:
         """Tell of the cluster that ended, and of those without records in front of the one that follows."""
         for cluster, name in self._names.items():
             if self._cluster <= cluster < following:
-                self._progress.cluster_done(self._layout.ids.of(cluster), name, self._counts.get(cluster, 0))
+                shown = self._layout.ids.of(cluster) if self._layout else cluster
+                self._progress.cluster_done(shown, name, self._counts.get(cluster, 0))
         self._cluster = following
 
     def end(self) -> ExportReport:
+        layout = self._layout
+        if layout is None:
+            raise QuiesceError(detail=f"the scan of `{self._database}` ended without its definition")
         if self._options.records:
             self._end_clusters(LARGEST_CLUSTER + 1)
         self._progress.records_done()
-        self._file.write(self._layout.closing())
-        plan = self._layout.plan(self._file.path)
+        self._file.write(layout.closing())
+        plan = layout.plan(self._file.path)
         return ExportReport(
             database=plan.database,
             file=plan.file,
             orientdb_version=self._options.engine.version,
-            index=self._index or 0,
+            index=self._index,
             records=self._records,
             clusters={self._names.get(cluster, str(cluster)): n for cluster, n in sorted(self._counts.items())},
             classes=plan.classes,
             indexes=len(plan.indexes),
             bytes_out=0,
-            notes=[*self._notes, *self._layout.notes],
+            notes=[*self._notes, *layout.notes],
         )

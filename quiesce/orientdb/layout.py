@@ -66,6 +66,8 @@ class Layout:
         self.ids = ClusterIds(new_ids(database.clusters, options.engine), database.classes)
         kept = [one for one in database.clusters if one.id in self.selection.clusters]
         self._clusters = [_moved(one, self.ids) for one in kept]
+        # Whether a scan of the database gives records that are not wanted.
+        self.filtering = any(one.id not in self.selection.record_clusters for one in database.clusters)
         flat = msgspec.json.decode(database.preserved.get("flatRecords", b"[]"), type=list[str])
         # Ids of records that were ORecordFlat where they came from.
         self.flat = frozenset(flat)

@@ -32,11 +32,6 @@ class Selection:
     record_clusters: frozenset[int]
     indexes: tuple[IndexDefinition, ...]
 
-    @property
-    def everything(self) -> bool:
-        """Whether no record is left out."""
-        return self.clusters == self.record_clusters
-
 
 def select(database: Database, options: ExportOptions) -> Selection:
     """Return what the options choose.
