@@ -32,7 +32,7 @@ def new_ids(clusters: Iterable[Cluster], engine: Engine) -> dict[int, int]:
 
 
 class ClusterIds:
-    """Puts new cluster ids into links: those that a type names, and those in maps, which OrientDB leaves without one."""
+    """Puts new cluster ids into links: those that a type names, and those of maps, which OrientDB leaves untyped."""
 
     def __init__(self, ids: Mapping[int, int], classes: Iterable[ClassDefinition] = ()) -> None:
         self.ids = ids

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from quiesce.errors import InvalidExportOption
 from quiesce.orientdb.engine_versions import DEFAULT_ENGINE, Engine
@@ -32,6 +32,8 @@ class ExportOptions:
     manual_indexes: bool = True
     # Users, roles and policies: None as the database has them, False without, True also where it has none.
     security: bool | None = None
+    # Of the user `admin` where security is True and the database has no users.
+    admin_password: str | None = field(default=None, repr=False)
     # None: all of them.
     include_classes: frozenset[str] | None = None
     exclude_classes: frozenset[str] = frozenset()
@@ -104,21 +106,25 @@ def _truth(value: str | None) -> bool:
     return _TRUTH[value.lower()]
 
 
+def _with(options: ExportOptions, **changes: Any) -> ExportOptions:
+    return replace(options, **changes)
+
+
 def _flag(field: str) -> _Change:
-    return lambda options, value: replace(options, **{field: _truth(value)})
+    return lambda options, value: _with(options, **{field: _truth(value)})
 
 
 def _names(field: str) -> _Change:
     # OrientDB turns the records on with what is to be included.
     records = {"records": True} if field.startswith("include") else {}
-    return lambda options, value: replace(options, **{field: names_of(value)}, **records)
+    return lambda options, value: _with(options, **{field: names_of(value)}, **records)
 
 
 def _number(field: str, allowed: range) -> _Change:
     def change(options: ExportOptions, value: str | None) -> ExportOptions:
         if value is None or not value.isdecimal() or int(value) not in allowed:
             raise ValueError(f"a number from {allowed[0]} to {allowed[-1]} is asked for")
-        return replace(options, **{field: int(value)})
+        return _with(options, **{field: int(value)})
 
     return change
 
@@ -133,6 +139,12 @@ def _schema(options: ExportOptions, value: str | None) -> ExportOptions:
     if not _truth(value):
         return replace(options, schema=False)
     return replace(options, schema=True, clusters=True, info=True)
+
+
+def _of_the_import(options: ExportOptions, value: str | None) -> ExportOptions:
+    # An export keeps the ids in any case.
+    _truth(value)
+    return options
 
 
 _BY_NAME: Final[dict[str, _Change]] = {
@@ -151,8 +163,7 @@ _BY_NAME: Final[dict[str, _Change]] = {
     "-compressionLevel": _number("level", LEVELS),
     "-compressionBuffer": _number("buffer_bytes", BUFFER_BYTES),
     "-useLineFeedForRecords": _flag("line_feeds"),
-    # Of the import; an export keeps the ids in any case.
-    "-preserveRids": lambda options, value: options if _truth(value) in (True, False) else options,
+    "-preserveRids": _of_the_import,
 }
 _NAMES: Final = tuple(_BY_NAME)
 _CHANGES: Final = {name.lower(): change for name, change in _BY_NAME.items()}

@@ -14,10 +14,11 @@ from quiesce.orientdb.export_options import ExportOptions
 from quiesce.orientdb.layout import STUBS, ExportPlan, Layout
 from quiesce.orientdb.record_form import format_records
 from quiesce.orientdb.record_text import LARGEST_CLUSTER
-from quiesce.v1.record_pb2 import Record, ScanResponse
+from quiesce.v1.record_pb2 import Record, RecordKind, ScanResponse
 
 # A scan that breaks cannot go on elsewhere, where it would see another moment: it begins again.
 ATTEMPTS = 3
+_DOCUMENT = RecordKind.RECORD_KIND_DOCUMENT
 _EVERYTHING = ExportOptions()
 
 
@@ -83,8 +84,8 @@ async def export_database(
         progress: told how it goes on.
 
     Raises:
-        FileExists, FileUnusable, UnknownDatabase, UnknownClass, UnknownRecordCluster, ...: there is no file then, or the
-            one that was there.
+        FileExists, FileUnusable, UnknownDatabase, UnknownClass, UnknownRecordCluster, ...: there is no file then, or
+            the one that was there.
     """
     file = ExportFile(
         path, level=options.level if gzip else None, buffer_bytes=options.buffer_bytes, overwrite=overwrite
@@ -150,6 +151,11 @@ class _Writer:
             records = [record for record in records if record.cluster in wanted]
         if not records:
             return
+        self._write(records)
+
+    def _write(self, records: Sequence[Record]) -> None:
+        layout = self._layout
+        assert layout is not None
         self._file.write(self._joined(format_records(records, layout.flat, layout.ids)))
         self._count(records)
         self._records += len(records)
@@ -158,8 +164,7 @@ class _Writer:
     def _begin(self, message: ScanResponse) -> Layout:
         self._index = message.index
         self._layout = layout = Layout(message.database, self._options)
-        kept = (one for one in message.database.clusters if one.id in layout.selection.clusters)
-        self._names = {one.id: one.name for one in sorted(kept, key=lambda one: one.id)}
+        self._names = layout.names
         self._progress.started(layout.plan(self._file.path))
         self._file.write(layout.opening())
         if self._options.records:
@@ -205,6 +210,10 @@ class _Writer:
         if layout is None:
             raise QuiesceError(detail=f"the scan of `{self._database}` ended without its definition")
         if self._options.records:
+            if layout.added:
+                self._write(
+                    [Record(cluster=c, position=p, version=1, kind=_DOCUMENT, body=b) for c, p, b in layout.added]
+                )
             self._end_clusters(LARGEST_CLUSTER + 1)
         self._progress.records_done()
         self._file.write(layout.closing())

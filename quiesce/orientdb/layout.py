@@ -16,6 +16,7 @@ from quiesce.orientdb.cluster_ids import ClusterIds, new_ids
 from quiesce.orientdb.escapes import ascii_json
 from quiesce.orientdb.export_options import ExportOptions
 from quiesce.orientdb.index_section import ExportedIndex, index_document, parse_indexes
+from quiesce.orientdb.security import has_security, with_security
 from quiesce.orientdb.selection import select
 from quiesce.v1.database_pb2 import ClassDefinition, Cluster, Database, IndexDefinition, PropertyDefinition
 
@@ -60,6 +61,11 @@ class Layout:
     """
 
     def __init__(self, database: Database, options: ExportOptions) -> None:
+        # Records of users and roles that the database has not: cluster, position, body.
+        self.added: tuple[tuple[int, int, bytes], ...] = ()
+        if options.security and not has_security(database):
+            secured = with_security(database, options.engine, options.admin_password)
+            database, self.added = secured.database, secured.records
         self._database = database
         self._options = options
         self.selection = select(database, options)
@@ -88,11 +94,21 @@ class Layout:
             manual_indexes=tuple((str(one.get("name", "")), len(one.get("content", []))) for one in manual),
         )
 
+    @property
+    def names(self) -> dict[int, str]:
+        """Return the names of the clusters of the file by their ids in the database, in the order of these."""
+        kept = (one for one in self._database.clusters if one.id in self.selection.clusters)
+        return {one.id: one.name for one in sorted(kept, key=lambda one: one.id)}
+
     def _expected(self, one: Cluster) -> int:
         return one.records if self._options.records and one.id in self.selection.record_clusters else 0
 
     def _manual(self) -> list[dict[str, Any]]:
         return msgspec.json.decode(self._database.preserved.get("manualIndexes", b"[]"), type=list[dict[str, Any]])
+
+    def _users(self) -> set[int]:
+        kept = (one for one in self.selection.classes if one.name.lower() == "ouser")
+        return {cluster for one in kept for cluster in one.cluster_ids}
 
     @property
     def notes(self) -> list[str]:
@@ -102,6 +118,8 @@ class Layout:
         if self.ids.ids:
             moved = ", ".join(f"{old} is {new}" for old, new in sorted(self.ids.ids.items()))
             notes.append(f"OrientDB {engine.version} keeps clusters 4 and 5 to itself, so in the file cluster {moved}")
+        if self._options.records and not any(one.records for one in self._database.clusters if one.id in self._users()):
+            notes.append("the file has no users: whoever imports it without -merge=true needs the server's root user")
         return notes
 
     @property

@@ -1,7 +1,7 @@
 """What OrientDB's console prints while it exports and imports: events in, lines out.
 
-Two wordings: that of OrientDB's manual, and that of the engines from 2.2 to 3.2 (ODatabaseExport, ODatabaseImport), whose
-fragments are put together to lines here.
+Two wordings: that of OrientDB's manual, and that of the engines from 2.2 to 3.2 (ODatabaseExport, ODatabaseImport),
+whose fragments are put together to lines here.
 """
 
 from __future__ import annotations

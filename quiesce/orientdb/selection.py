@@ -1,8 +1,8 @@
 """What of a database goes into an export: so much that the file can be imported by itself.
 
-OrientDB leaves out what its filters name and no more: the super-classes of an included class, the clusters of a class, the
-users. Its importer then refuses the file. Here a class brings along what it extends and links to, though not their
-records, and every class its clusters.
+OrientDB keeps what its filters name and no more: not the super-classes of an included class, not the clusters of a
+class, not the users. Its importer then refuses the file. Here a class brings along what it extends and links to, though
+not their records, and every class its clusters.
 """
 
 from __future__ import annotations
@@ -49,11 +49,15 @@ def select(database: Database, options: ExportOptions) -> Selection:
     record_clusters = set()
     for one in database.clusters:
         owner = owners.get(one.id)
-        if owner in security or one.name.lower() in ENGINE_CLUSTERS:
+        if (
+            owner in security
+            or one.name.lower() in ENGINE_CLUSTERS
+            or (
+                _wants_cluster(one.name.lower(), options)
+                and (owner in with_records or (owner is None and options.include_classes is None))
+            )
+        ):
             record_clusters.add(one.id)
-        elif owner in with_records or (owner is None and options.include_classes is None):
-            if _wants_cluster(one.name.lower(), options):
-                record_clusters.add(one.id)
     kept = _closure(with_records | (security & classes.keys()), classes)
     definitions = tuple(one for one in database.classes if one.name.lower() in kept)
     owned = {cluster for one in definitions for cluster in one.cluster_ids}

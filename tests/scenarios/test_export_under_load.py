@@ -70,10 +70,11 @@ class Writer(threading.Thread):
     def _change(self, number: int) -> None:
         self._random.shuffle(self._alive)
         changed, gone = self._alive[:BATCH], self._alive[BATCH : BATCH + 5]
-        fields = [{"@class": "Thing", "v": -number - n, "w": number + n} for n in range(len(changed))]
+        values = [-number - n for n in range(len(changed))]
+        fields = [{"@class": "Thing", "v": value, "w": -value} for value in values]
         answer = self.client.write("load", [*map(update, changed, fields), *map(delete, gone)])
-        for rid, values in zip(changed, fields, strict=True):
-            self._note(rid, answer.index, int(values["v"]))
+        for rid, value in zip(changed, values, strict=True):
+            self._note(rid, answer.index, value)
         for rid in gone:
             self._note(rid, answer.index, None)
         del self._alive[BATCH : BATCH + 5]
@@ -83,8 +84,12 @@ class Writer(threading.Thread):
 
     def expected(self, index: int) -> dict[RID, int]:
         """Return what there is at an index, as far as this writer made it."""
-        found = {rid: [one for one in changes if one.index <= index] for rid, changes in self.history.items()}
-        return {rid: one[-1].value for rid, one in found.items() if one and one[-1].value is not None}
+        found: dict[RID, int] = {}
+        for rid, changes in self.history.items():
+            last = [one.value for one in changes if one.index <= index][-1:]
+            if last and last[0] is not None:
+                found[rid] = last[0]
+        return found
 
 
 @pytest.fixture
@@ -95,7 +100,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 def rest(client: Client) -> dict[RID, int]:
     """Write records that nobody changes, so that an export takes its time; return them with their values."""
-    found = {}
+    found: dict[RID, int] = {}
     for first in range(0, RESTING, 1000):
         numbers = range(first, first + 1000)
         answer = client.write("load", [create({"v": n, "w": -n}, class_name="Thing") for n in numbers])
@@ -107,7 +112,7 @@ def exported(cluster: Cluster, path: Path) -> tuple[int, dict[RID, int]]:
     """Export, and return the index and each record's value."""
     answer = quiesce("export", "load", str(path), "--cluster", cluster.addresses, "--output", "json", timeout_s=300)
     assert answer.code == 0, answer.error
-    found = {}
+    found: dict[RID, int] = {}
     with ExportReader(path) as reader:
         for part in reader:
             for record in part if isinstance(part, list) else []:

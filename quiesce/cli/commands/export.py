@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import click
 
@@ -53,6 +53,10 @@ def _options(command: Command) -> Command:
                 help="With or without users, roles and policies; otherwise as the database has them.",
             ),
             click.option(
+                "--admin-password-file", type=click.File(), metavar="FILE",
+                help="With --security, for a database without users: the password of the user `admin`.",
+            ),
+            click.option(
                 "--orientdb-version", type=click.Choice(list(ENGINES)), default=None,
                 help=f"Write what this version imports, and speak as it does.  [default: {DEFAULT_ENGINE.version}]",
             ),
@@ -83,7 +87,7 @@ def _options(command: Command) -> Command:
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 @cluster_option
 @pass_output
-def command(output: Output, name: str, file: str, overwrite: bool, cluster: str, plain: bool, **chosen: Any) -> None:
+def command(output: Output, /, name: str, file: str, overwrite: bool, cluster: str, plain: bool, **chosen: Any) -> None:
     """Export a database in OrientDB's export format.
 
     The file holds the database NAME as it was at one moment, and OrientDB imports it; nobody waits meanwhile. As in
@@ -96,7 +100,7 @@ def command(output: Output, name: str, file: str, overwrite: bool, cluster: str,
         output.message(f"Exporting database `{name}` to: {path}...")
         lines = Lines(output, stack, wording)
         report = asyncio.run(_export(cluster, name, path, options, not plain, overwrite, lines))
-        lines.finished()
+    lines.finished()
     _show(output, report)
 
 
@@ -109,6 +113,7 @@ def chosen_options(
     include_cluster: tuple[str, ...] = (),
     exclude_cluster: tuple[str, ...] = (),
     security: bool | None = None,
+    admin_password_file: IO[str] | None = None,
     orientdb_version: str | None = None,
     level: int = DEFAULT_LEVEL,
     buffer: int = DEFAULT_BUFFER_BYTES,
@@ -120,14 +125,20 @@ def chosen_options(
     Raises:
         InvalidExportOption: one of them is none.
     """
-    sections = {name: True for name in _SECTIONS}
+    sections = dict.fromkeys(_SECTIONS, True)
     if only is not None:
         sections = {name: name in _sections("--only", only) for name in _SECTIONS}
     if without is not None:
         sections |= dict.fromkeys(_sections("--without", without), False)
     options = ExportOptions(
-        **{name.replace("-", "_"): value for name, value in sections.items()},
+        info=sections["info"],
+        clusters=sections["clusters"],
+        schema=sections["schema"],
+        records=sections["records"],
+        indexes=sections["indexes"],
+        manual_indexes=sections["manual-indexes"],
         security=security,
+        admin_password=admin_password_file.read().rstrip("\r\n") if admin_password_file else None,
         include_classes=_lower(include_class) or None,
         exclude_classes=_lower(exclude_class),
         include_clusters=_lower(include_cluster) or None,
