@@ -151,11 +151,9 @@ class _Writer:
             records = [record for record in records if record.cluster in wanted]
         if not records:
             return
-        self._write(records)
+        self._write(layout, records)
 
-    def _write(self, records: Sequence[Record]) -> None:
-        layout = self._layout
-        assert layout is not None
+    def _write(self, layout: Layout, records: Sequence[Record]) -> None:
         self._file.write(self._joined(format_records(records, layout.flat, layout.ids)))
         self._count(records)
         self._records += len(records)
@@ -212,7 +210,8 @@ class _Writer:
         if self._options.records:
             if layout.added:
                 self._write(
-                    [Record(cluster=c, position=p, version=1, kind=_DOCUMENT, body=b) for c, p, b in layout.added]
+                    layout,
+                    [Record(cluster=c, position=p, version=1, kind=_DOCUMENT, body=b) for c, p, b in layout.added],
                 )
             self._end_clusters(LARGEST_CLUSTER + 1)
         self._progress.records_done()

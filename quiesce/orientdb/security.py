@@ -1,4 +1,4 @@
-"""The users and roles that OrientDB wants in a file, for a database that has none: one role and, with a password, one user.
+"""The users and roles that OrientDB wants in a file, for a database that has none: a role and, with a password, a user.
 
 Without them its importer, with `-preserveRids=true`, ends at a class that it does not find, and otherwise leaves a
 database that nobody can log in to.
