@@ -197,6 +197,7 @@ class Layout:
         clusters = {one.id: one for one in self._database.clusters}
         kept = msgspec.json.decode(self._database.preserved.get("indexes", b"{}"), type=dict[str, msgspec.Raw])
         algorithms = dict(self._options.engine.algorithms)
+        names = set(self.names.values())
         for index in sorted(self.selection.indexes, key=lambda one: one.name):
             raw = kept.get(index.name)
             document: dict[str, Any]
@@ -206,16 +207,22 @@ class Layout:
                 document = index_document(index, classes, clusters)
             else:
                 continue
-            algorithm = document.get("algorithm")
-            if isinstance(algorithm, msgspec.Raw):
-                algorithm = msgspec.json.decode(algorithm)
+            algorithm = _decoded(document.get("algorithm"))
             if algorithm in algorithms:
                 document["algorithm"] = algorithms[algorithm]
+            # Of an index that is kept as it came; a cluster that the file does not hold would end OrientDB's import.
+            covered = _decoded(document.get("clustersToIndex", []))
+            if not names.issuperset(covered):
+                document["clustersToIndex"] = [name for name in covered if name in names]
             yield document
 
 
 def _json(value: Any) -> bytes:
     return ascii_json(msgspec.json.encode(value))
+
+
+def _decoded(value: Any) -> Any:
+    return msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else value
 
 
 def _moved(one: Cluster, ids: ClusterIds) -> Cluster:

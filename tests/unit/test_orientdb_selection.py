@@ -15,7 +15,7 @@ from quiesce.orientdb import ExportOptions, ExportReport, export_database, impor
 from quiesce.orientdb.engine_versions import ENGINES
 from quiesce.records import RID, LinkBag, LinkList, LinkSet, decode_document
 
-SECRET = "correct horse"
+CODEWORD = "correct horse"
 ALL = ["Animal", "City", "Dog", "E", "V"]
 BOTH = ["Animal.name", "V.name"]
 
@@ -120,7 +120,7 @@ async def test_levels_and_lines(cluster: ClusterInMemory, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("version", ["2.2", "3.0"])
 async def test_cluster_ids_that_old_engines_keep(cluster: ClusterInMemory, tmp_path: Path, version: str) -> None:
-    options = ExportOptions(engine=ENGINES[version], security=True, admin_password=SECRET)
+    options = ExportOptions(engine=ENGINES[version], security=True, admin_password=CODEWORD)
     document, report = await written(cluster, tmp_path, options)
     names = {one["name"]: one["id"] for one in document["clusters"]}
     assert (names["orole"], names["ouser"]) == (4, 5)
@@ -155,20 +155,20 @@ async def test_how_a_file_gives_itself(cluster: ClusterInMemory, tmp_path: Path,
 async def test_users_for_a_database_without(cluster: ClusterInMemory, tmp_path: Path) -> None:
     plain, report = await written(cluster, tmp_path, "")
     assert "no users" in report.notes[0]
-    document, report = await written(cluster, tmp_path, ExportOptions(security=True, admin_password=SECRET))
+    document, report = await written(cluster, tmp_path, ExportOptions(security=True, admin_password=CODEWORD))
     assert report.notes == []
     assert set(classes(document)) - set(classes(plain)) == {"OIdentity", "OSecurityPolicy", "ORole", "OUser"}
     assert rids(document) == [*rids(plain), "#10:0", "#11:0", "#12:0"]
     user = document["records"][-1]
     assert (user["name"], user["roles"], user["@fieldTypes"]) == ("admin", ["#11:0"], "roles=n")
     # Hashed as OrientDB does: this is what PBKDF2 gives for the salt that stands there.
-    assert SECRET not in json.dumps(document)
-    again, _ = await written(cluster, tmp_path, ExportOptions(security=True, admin_password=SECRET))
+    assert CODEWORD not in json.dumps(document)
+    again, _ = await written(cluster, tmp_path, ExportOptions(security=True, admin_password=CODEWORD))
     assert again == document
     nobody, report = await written(cluster, tmp_path, "-includeSecurity=true")
     assert rids(nobody) == [*rids(plain), "#10:0", "#11:0"]
     assert "no users" in report.notes[0]
-    assert SECRET not in repr(ExportOptions(admin_password=SECRET))
+    assert CODEWORD not in repr(ExportOptions(admin_password=CODEWORD))
 
 
 async def test_with_and_without_the_users_there_are(shared: Path, tmp_path: Path) -> None:
@@ -186,3 +186,21 @@ async def test_with_and_without_the_users_there_are(shared: Path, tmp_path: Path
     assert {one["@class"] for one in person["records"] if "@class" in one} == {
         "Person", "ORole", "OUser", "OSecurityPolicy",
     }  # fmt: skip
+
+
+async def test_a_kept_index_names_no_cluster_that_is_not_there(tmp_path: Path) -> None:
+    names = {"a": 3, "b": 4}
+    index = {"name": "A.t", "type": "FULLTEXT", "algorithm": "LUCENE", "clustersToIndex": list(names)}
+    index["definition"] = {"defClass": "x.OPropertyIndexDefinition", "stream": {"className": "A", "field": "t"}}
+    source = {
+        "clusters": [{"name": name, "id": at} for name, at in names.items()],
+        "schema": {"classes": [{"name": name.upper(), "cluster-ids": [at]} for name, at in names.items()]},
+        "records": [],
+        "indexes": [index],
+    }
+    path = tmp_path / "in.json"
+    path.write_text(json.dumps(source))
+    cluster = ClusterInMemory()
+    await import_export(cluster, path, "own")
+    document, _ = await written(cluster, tmp_path, "-includeClass=A")
+    assert document["indexes"] == [index | {"clustersToIndex": ["a"]}]
