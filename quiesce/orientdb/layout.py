@@ -15,9 +15,9 @@ import msgspec
 from quiesce.orientdb.cluster_ids import ClusterIds, new_ids
 from quiesce.orientdb.escapes import ascii_json
 from quiesce.orientdb.export_options import ExportOptions
+from quiesce.orientdb.export_selection import select
 from quiesce.orientdb.index_section import ExportedIndex, index_document, parse_indexes
 from quiesce.orientdb.security import has_security, with_security
-from quiesce.orientdb.selection import select
 from quiesce.v1.database_pb2 import ClassDefinition, Cluster, Database, IndexDefinition, PropertyDefinition
 
 SCHEMA_VERSION = 4

@@ -1,4 +1,4 @@
-"""quiesce.orientdb.selection, layout and security: files that can be imported by themselves, for each engine."""
+"""quiesce.orientdb.export_selection, layout and security: files that can be imported by themselves, for each engine."""
 
 from __future__ import annotations
 
