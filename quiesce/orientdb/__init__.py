@@ -2,8 +2,10 @@
 
 from quiesce.orientdb.compare import Differences, compare_exports
 from quiesce.orientdb.export_file import export_path
+from quiesce.orientdb.export_options import ExportOptions, parse_export_options
 from quiesce.orientdb.exporter import ExportProgress, ExportReport, export_database
 from quiesce.orientdb.importer import ImportProgress, ImportReport, import_export
+from quiesce.orientdb.layout import ExportPlan
 from quiesce.orientdb.links import DanglingLink
 from quiesce.orientdb.reader import ExportReader, Section
 from quiesce.orientdb.record_text import ExportedRecord
@@ -12,6 +14,8 @@ from quiesce.orientdb.survey import Survey, survey
 __all__ = [
     "DanglingLink",
     "Differences",
+    "ExportOptions",
+    "ExportPlan",
     "ExportProgress",
     "ExportReader",
     "ExportReport",
@@ -24,5 +28,6 @@ __all__ = [
     "export_database",
     "export_path",
     "import_export",
+    "parse_export_options",
     "survey",
 ]
