@@ -31,7 +31,7 @@ SPREAD := -n 2 --dist loadfile
 .PHONY: test
 test: $(BUILT) ## Run the unit tests, then the scenario tests with real processes
 	$(call say,unit tests)
-	@$(BIN)/python -m pytest -m 'not scenario' $(SPREAD)
+	@$(BIN)/python -m pytest -m 'not scenario and not interop' $(SPREAD)
 	$(call say,scenario tests: real processes$(,) real disks$(,) some minutes)
 	@$(BIN)/python -m pytest -m scenario --durations=10 $(SPREAD)
 
