@@ -55,6 +55,15 @@ nemesis: $(BUILT) ## Kill, stop, partition and slow down five nodes, and judge w
 deaths: $(BUILT) ## Kill the coordinator and the replica at every named point of a backup; SAMPLE=4, POINTS="part of a name"
 	@$(BIN)/python -m tests.deaths $(if $(SAMPLE),--sample $(SAMPLE)) $(POINTS)
 
+.PHONY: interop
+interop: $(BUILT) ## Carry exports through Quiesce and the real OrientDB (Java, Maven), and compare; LARGE=1 for files over 1 MiB
+	$(call say,interoperability with OrientDB)
+	@LARGE=$(LARGE) $(BIN)/python -m pytest tests/interop
+
+.PHONY: interop-table
+interop-table: $(BUILT) ## The same for every file, and write docs/interop.md
+	@$(BIN)/python -m tests.interop
+
 .PHONY: lint
 lint: $(BUILT) ## Check style, types, generated files, structure and the Rust part
 	$(call say,ruff)

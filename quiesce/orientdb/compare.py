@@ -32,7 +32,7 @@ def compare_exports(left: Path, right: Path, *, versions: bool = True, found: Di
     Raises:
         MalformedExport, TruncatedExport, FileUnusable; InvalidRequest where records are not in the order of their ids.
     """
-    found = found or Differences()
+    found = Differences() if found is None else found
     one, other = survey(left), survey(right)
     compare_definitions(found, _definition(one), _definition(other))
     merge = _Merge(found, _records(one), versions=versions)

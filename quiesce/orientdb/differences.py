@@ -94,7 +94,7 @@ def record_differences(left: ExportedRecord, right: ExportedRecord, *, versions:
     if left.body == right.body:
         return
     if left.kind != _DOCUMENT:
-        yield Difference("record", name, "value", *(f"{len(one.body)} bytes" for one in (left, right)))
+        yield Difference("record", name, "value", *(_content(one) for one in (left, right)))
         return
     ours, theirs = (_value(pairs(one.body), "") for one in (left, right))
     for path, one, other in _between(ours, theirs, ""):
@@ -111,6 +111,10 @@ def definition_differences(
 
 def _kind(record: ExportedRecord) -> str:
     return "document" if record.kind == _DOCUMENT else "flat record" if record.flat else "blob"
+
+
+def _content(record: ExportedRecord) -> str:
+    return written(record.body.decode()) if record.flat else f"{len(record.body)} bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +142,11 @@ def _value(value: Any, code: str) -> _Leaf | _Fields | _Items:
     """Turn what `pairs` returned into a tree in which each value has its type."""
     if isinstance(value, Pairs):
         named: dict[str, Any] = dict(value)
-        entries = str(named.pop("@fieldTypes", ""))
-        codes = {name: kind for name, _, kind in (one.rpartition("=") for one in entries.split(",")) if name}
+        codes, shapes = _types(str(named.pop("@fieldTypes", "")), named)
         fields = {name: _value(item, codes.pop(name, "")) for name, item in named.items()}
         # A type without a field says nothing of a value, but a copy has it, too.
         fields |= {f"@fieldTypes.{name}": _Leaf(kind, "") for name, kind in codes.items()}
+        fields |= {f"@shapes.{name}": _Leaf(shape, "") for name, shape in shapes.items()}
         return _Fields(fields, code)
     if isinstance(value, list):
         items = [_value(item, "") for item in value]
@@ -150,6 +154,21 @@ def _value(value: Any, code: str) -> _Leaf | _Fields | _Items:
     if isinstance(value, str) and not isinstance(value, Number | Constant):
         return _Leaf(written(str(value)), code)
     return _Leaf(written(value), code)
+
+
+def _types(entries: str, named: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return codes by field, and what Quiesce alone writes beside them, as `name==shape`."""
+    codes: dict[str, str] = {}
+    shapes: dict[str, str] = {}
+    for entry in filter(None, entries.split(",")):
+        name, mark, shape = entry.partition("==")
+        if mark and name in named:
+            shapes[name] = shape
+        else:
+            # Old engines had fields with `=` in their name.
+            name, _, code = entry.rpartition("=")
+            codes[name] = code
+    return codes, shapes
 
 
 def _plain(value: Any) -> _Leaf | _Fields | _Items:

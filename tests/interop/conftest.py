@@ -8,6 +8,8 @@ import pytest
 
 from tests.interop.engine import Engine
 from tests.interop.jars import NoEngine
+from tests.interop.passage import Passages
+from tests.scenarios.cluster import Cluster
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +20,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         pytest.skip(str(error))
     with running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def passages(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Passages]:
+    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield Passages(cluster, engine, tmp_path_factory.mktemp("files"))

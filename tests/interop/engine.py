@@ -29,6 +29,7 @@ _SETTINGS = (
     "storage.diskCache.bufferSize=256",
     "security.userPasswordSaltIterations=10",
     "index.allowManualIndexes=true",
+    "db.custom.support=true",
     # What the databases hold is thrown away.
     "storage.useWAL=true",
     "storage.wal.syncOnPageFlush=false",
