@@ -104,7 +104,7 @@ build: $(BUILT) ## Make .venv, install what is needed and build the Rust part
 clean: ## Remove .venv and everything that was built or written by a run
 	rm -rf .venv native/target demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
-	rm -f nodes/_native*.so
+	rm -f quiesce/_native*.so
 
 $(CREATED):
 	$(call say,virtual environment in .venv)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from quiesce.orientdb.record_text import ExportedRecord, NotARecord, parse_record
+from quiesce.orientdb.oddities import Oddities
+from quiesce.orientdb.record_text import ExportedRecord
 from quiesce.orientdb.scanner import VALUE_BYTES, Scanner
 from quiesce.orientdb.source import CHUNK_BYTES, ByteSource
 
@@ -57,6 +57,11 @@ class ExportReader:
         self._source.close()
 
     @property
+    def oddities(self) -> Oddities:
+        """What was unusual in the records so far."""
+        return self._scanner.oddities
+
+    @property
     def progress(self) -> float:
         """The part of the file that was read, 0 to 1."""
         return self._source.consumed / max(self._source.file_bytes, 1)
@@ -77,7 +82,8 @@ class ExportReader:
             scanner.section = name
             scanner.take(":", "a colon")
             if name == "records":
-                yield from self._records()
+                scanner.take("[", "a list of records")
+                yield from scanner.records(self._batch_records)
             else:
                 yield self._section(name)
             scanner.section = f"(after {name})"
@@ -115,18 +121,3 @@ class ExportReader:
         # A list of bare record ids, which is not JSON.
         byte, text = self._scanner.until("]") if name == "brokenRids" else self._scanner.value()
         return Section(name, text, byte)
-
-    def _records(self) -> Iterator[list[ExportedRecord]]:
-        scanner = self._scanner
-        scanner.take("[", "a list of records")
-        objects = scanner.objects()
-        while True:
-            batch = []
-            for byte, text in islice(objects, self._batch_records):
-                try:
-                    batch.append(parse_record(text, byte))
-                except NotARecord as error:
-                    scanner.malformed(error, byte)
-            if not batch:
-                return
-            yield batch

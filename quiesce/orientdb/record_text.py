@@ -1,4 +1,4 @@
-"""From the text of one record in an export to its id, version and body."""
+"""From the text of one record in an export to its id, version and body: the way for records of any form."""
 
 from __future__ import annotations
 
@@ -9,26 +9,16 @@ from typing import Any, NamedTuple, NoReturn
 import msgspec
 
 from quiesce.orientdb.escapes import Number, Pairs, merge_field_types, one_field_types, pairs, written
+from quiesce.orientdb.oddities import Oddities
 from quiesce.v1.record_pb2 import RecordKind
 
 LARGEST_CLUSTER = 32_767
 LARGEST_POSITION = (1 << 63) - 1
 LARGEST_VERSION = (1 << 31) - 1
 
-# How every engine since 1.4 begins a record; anything else takes the slow way.
-_LEAD = re.compile(
-    rb'\{"@type":"[dve]","@rid":"#(\d{1,5}):(\d{1,19})","@version":(\d{1,10})'
-    rb'(?:,("@class":"[^"\\]*"))?(?:,"@fieldTypes":"([^"\\]*)")?(?:,|(?=\}))'
-)
-# The beginning of an embedded document with an early @fieldTypes: engine 3.2 writes it again at the end.
-_EMBEDDED_EARLY = re.compile(rb'\{"@type":"d","@version":0(?:,"@class":"[^"\\]*")?(,"@fieldTypes":"[^"\\]*")')
-# The @-keys of embedded documents in their usual places, and any other.
-_AT_KEYS = re.compile(
-    rb'\{"@type":"d","@version":0(?:,"@class":"[^"\\]*")?(?!,"@fieldTypes")|,"@fieldTypes":"[^"\\]*"\}|"@'
-)
-_DOCUMENT = RecordKind.RECORD_KIND_DOCUMENT
+DOCUMENT = RecordKind.RECORD_KIND_DOCUMENT
 _BLOB = RecordKind.RECORD_KIND_BLOB
-_LATE_TYPES = b',"@fieldTypes":"'
+_CONSTANT = re.compile(rb"[:\[, \t\r\n](-?Infinity|NaN)[,\]} \t\r\n]")
 
 
 class ExportedRecord(NamedTuple):
@@ -59,21 +49,6 @@ class _Anything(msgspec.Struct):
 _check = msgspec.json.Decoder(_Anything).decode
 
 
-def parse_record(text: bytes, byte: int) -> ExportedRecord:
-    """Return the record of an object's text, cut off exactly. Raises NotARecord."""
-    lead = _LEAD.match(text)
-    if lead:
-        body = _cut(text, lead)
-        if body is not None:
-            cluster, position, version = int(lead[1]), int(lead[2]), int(lead[3])
-            if cluster > LARGEST_CLUSTER or position > LARGEST_POSITION or version > LARGEST_VERSION:
-                _refuse_id(cluster, position, version)
-            # Old engines write bare NaN, which the slow way puts right.
-            if _fault(body) is None:
-                return ExportedRecord(cluster, position, version, _DOCUMENT, body, byte)
-    return _rebuilt(text, byte)
-
-
 def _fault(body: bytes) -> Exception | None:
     """Return what keeps a body from being JSON in UTF-8."""
     try:
@@ -85,49 +60,11 @@ def _fault(body: bytes) -> Exception | None:
     return None
 
 
-def _cut(text: bytes, lead: re.Match[bytes]) -> bytes | None:
-    """Return the body by leaving out the leading @-keys, or None where there is more to do than that."""
-    class_text, early = lead[4], lead[5]
-    rest = text[lead.end() :]
-    late_at = rest.rfind(_LATE_TYPES) if rest.endswith(b'"}') else -1
-    late = rest[late_at + len(_LATE_TYPES) : -2] if late_at >= 0 else None
-    if late is not None and (b'"' in late or b"\\" in late):
-        late_at, late = -1, None
-    if rest.find(b'"@', 0, late_at + 1 if late_at >= 0 else len(rest)) >= 0:
-        once = _embedded_once(rest)
-        if once is None or b'"@' in _AT_KEYS.findall(once):
-            return None
-        rest = once
-    if early is not None:
-        if late is None:
-            rest = rest[:-1] + (b"," if len(rest) > 1 else b"") + b'"@fieldTypes":"' + early + b'"}'
-        elif not _holds(late, early):
-            return None
-    if class_text is None:
-        return b"{" + rest
-    return b"{" + class_text + (b"," if len(rest) > 1 else b"") + rest
+def parse_record(text: bytes, byte: int, oddities: Oddities) -> ExportedRecord:
+    """Return the record of an object's text, cut off exactly, whatever its form: parse everything, write it again.
 
-
-def _embedded_once(text: bytes) -> bytes | None:
-    """Leave out the early @fieldTypes of embedded documents; None where the late one is another, or hard to find."""
-    parts = []
-    at = 0
-    for early in _EMBEDDED_EARLY.finditer(text):
-        # The first brace that closes must be the document's own, with the same list right before it.
-        end = text.find(b"}", early.end())
-        if text.find(b"{", early.end(), end) >= 0 or not text.endswith(early[1], early.end(), end):
-            return None
-        parts.append(text[at : early.start(1)])
-        at = early.end()
-    return b"".join((*parts, text[at:])) if at else text
-
-
-def _holds(late: bytes, early: bytes) -> bool:
-    return late == early or late.startswith(early + b",") or set(early.split(b",")) <= set(late.split(b","))
-
-
-def _rebuilt(text: bytes, byte: int) -> ExportedRecord:
-    """The way for any key order, white space and repetition: parse everything, write it again."""
+    Raises NotARecord.
+    """
     try:
         fields = pairs(text)
     except (ValueError, RecursionError) as error:
@@ -137,6 +74,7 @@ def _rebuilt(text: bytes, byte: int) -> ExportedRecord:
     named: dict[str, Any] = dict(fields)
     cluster, position = _record_id(named.get("@rid"))
     version = _integer(named.get("@version", Number("1")))
+    oddities.note("bare NaN and infinities", len(_CONSTANT.findall(text)))
     if cluster > LARGEST_CLUSTER or position > LARGEST_POSITION or not 0 <= version <= LARGEST_VERSION:
         _refuse_id(cluster, position, version)
     match named.get("@type", "d"):
@@ -145,7 +83,7 @@ def _rebuilt(text: bytes, byte: int) -> ExportedRecord:
             fault = _fault(body)
             if fault is not None:
                 raise NotARecord(f"record #{cluster}:{position}: {fault}")
-            return ExportedRecord(cluster, position, version, _DOCUMENT, body, byte)
+            return ExportedRecord(cluster, position, version, DOCUMENT, body, byte)
         case "b":
             blob = _base64(named.get("value"))
             return ExportedRecord(cluster, position, version, _BLOB, blob, byte)
