@@ -62,6 +62,16 @@ class ExportReader:
         return self._scanner.oddities
 
     @property
+    def byte(self) -> int:
+        """How far the file is read, in bytes of its unpacked text."""
+        return self._scanner.byte
+
+    @property
+    def byte_order_mark(self) -> bool:
+        """Whether the text began with one."""
+        return self._source.skipped > 0
+
+    @property
     def progress(self) -> float:
         """The part of the file that was read, 0 to 1."""
         return self._source.consumed / max(self._source.file_bytes, 1)

@@ -32,6 +32,13 @@ _CUT_OFF = re.compile(
 )
 
 
+# As engines begin a record, in which something else is wrong.
+_RECORD_START = re.compile(
+    rb'[ \t\r\n,]*\{(?:\s*"@[A-Za-z]{1,20}"\s*:\s*(?:"[^"\\]{0,100}"|[0-9]{1,20})\s*,){0,4}?'
+    rb'\s*"@rid"\s*:\s*"(#\d{1,5}:\d{1,19})"'
+)
+
+
 def _ignored(_: str) -> None:
     return None
 
@@ -68,11 +75,25 @@ class Scanner:
     def malformed(self, detail: object, byte: int | None = None) -> NoReturn:
         """Raise MalformedExport for this place, or for `byte`."""
         place = self.byte if byte is None else byte
-        raise MalformedExport(file=self._source.path, detail=detail, byte=place, section=self.section)
+        record = self._record_id()
+        if record and record not in str(detail):
+            detail = f"record {record}: {detail}"
+        raise MalformedExport(file=self._source.path, detail=detail, byte=place, section=self.section, record=record)
 
     def truncated(self) -> NoReturn:
         """Raise TruncatedExport for the end of the file."""
-        raise TruncatedExport(file=self._source.path, byte=self._base + len(self._data), section=self.section)
+        record = self._record_id()
+        raise TruncatedExport(
+            file=self._source.path,
+            byte=self._base + len(self._data),
+            section=self.section,
+            record=f", record {record}" if record else "",
+        )
+
+    def _record_id(self) -> str:
+        """The id of the record that begins at the cursor; "" where there is none, or where it is not near its start."""
+        found = _RECORD_START.match(self._data, self._at) if self.section == "records" else None
+        return found[1].decode() if found else ""
 
     def _fill(self, at_least: int = 1) -> bool:
         """Read on; drops what the cursor has passed. False at the end of the file."""

@@ -204,6 +204,9 @@ def test_cut_at_every_byte(small: tuple[Path, bytes], chunk_bytes: int) -> None:
         with pytest.raises(TruncatedExport) as caught:
             parts(path, chunk_bytes)
         assert caught.value.fields["byte"] == str(end)
+        # From the end of its id on, the record that is cut off is named.
+        inside = data.index(b"#14:1") + 6 <= end < data.index(b"]", data.index(b"#14:1"))
+        assert ("record #14:1" in str(caught.value)) == inside
     path.write_bytes(data)
     assert len(parts(path, chunk_bytes)[1]) == 2
 
@@ -248,6 +251,8 @@ def test_joined_and_padded_gzip(small: tuple[Path, bytes]) -> None:
         ('{"records":[{"@type":"d","@rid":"#9:2","@version":1.5,"a":1}]}', "records", 12, "no integer"),
         ('{"records":[{"@type":"d","@rid":"#9:2","@version":1,"a":"\\ud800"}]}', "records", 12, "#9:2"),
         ('{"records":[{"@type":"d","@rid":"#9:2","@class":7}]}', "records", 12, "@class"),
+        ('{"records":[{"@type":"d","@version":1, "@rid" : "#9:2","a":tru}]}', "records", 59, "record #9:2: expecting"),
+        ('{"records":[{"@type":"d","@rid":"#9:2"}{"@rid":"#9:3"}]}', "records", 39, "record #9:3: a comma"),
         ('{"records":[7]}', "records", 12, "record expected"),
         ('{"records":{}}', "records", 11, "list of records"),
         ("[]", "(start)", 0, "brace"),
