@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from quiesce.orientdb.oddities import Oddities
-from quiesce.orientdb.record_text import ExportedRecord
+from quiesce.orientdb.record_text import ExportedRecord, has_half_pair
 from quiesce.orientdb.scanner import VALUE_BYTES, Scanner
 from quiesce.orientdb.source import CHUNK_BYTES, ByteSource
 
@@ -125,9 +125,18 @@ class ExportReader:
         name = _NAME.fullmatch(text)
         if not name:
             scanner.malformed("the name of a section is not plain", byte)
-        return name[1].decode("utf-8", "replace")
+        return self._utf8(name[1], byte + 1)
 
     def _section(self, name: str) -> Section:
         # A list of bare record ids, which is not JSON.
         byte, text = self._scanner.until("]") if name == "brokenRids" else self._scanner.value()
+        self._utf8(text, byte)
+        if name != "brokenRids" and has_half_pair(text):
+            self._scanner.malformed("half of a surrogate pair, which is no character", byte)
         return Section(name, text, byte)
+
+    def _utf8(self, text: bytes, byte: int) -> str:
+        try:
+            return text.decode()
+        except UnicodeDecodeError as error:
+            self._scanner.malformed(error.reason, byte + error.start)

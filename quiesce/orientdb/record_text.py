@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import json
 import re
 from typing import Any, NamedTuple, NoReturn
 
@@ -18,6 +19,8 @@ LARGEST_VERSION = (1 << 31) - 1
 
 DOCUMENT = RecordKind.RECORD_KIND_DOCUMENT
 _BLOB = RecordKind.RECORD_KIND_BLOB
+_BLOB_KEYS = frozenset({"@type", "@rid", "@version", "@class", "@fieldTypes", "value"})
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _CONSTANT = re.compile(rb"[:\[, \t\r\n](-?Infinity|NaN)[,\]} \t\r\n]")
 
 
@@ -49,6 +52,17 @@ class _Anything(msgspec.Struct):
 _check = msgspec.json.Decoder(_Anything).decode
 
 
+def has_half_pair(text: bytes) -> bool:
+    """Whether a string in JSON text holds half of a surrogate pair, which is no character."""
+    if not _SURROGATE.search(text):
+        return False
+    try:
+        json.dumps(json.loads(text), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
 def _fault(body: bytes) -> Exception | None:
     """Return what keeps a body from being JSON in UTF-8."""
     try:
@@ -74,6 +88,8 @@ def parse_record(text: bytes, byte: int, oddities: Oddities) -> ExportedRecord:
     named: dict[str, Any] = dict(fields)
     cluster, position = _record_id(named.get("@rid"))
     version = _integer(named.get("@version", Number("1")))
+    if has_half_pair(text):
+        raise NotARecord(f"record #{cluster}:{position}: half of a surrogate pair, which is no character")
     oddities.note("bare NaN and infinities", len(_CONSTANT.findall(text)))
     if cluster > LARGEST_CLUSTER or position > LARGEST_POSITION or not 0 <= version <= LARGEST_VERSION:
         _refuse_id(cluster, position, version)
@@ -84,12 +100,11 @@ def parse_record(text: bytes, byte: int, oddities: Oddities) -> ExportedRecord:
             if fault is not None:
                 raise NotARecord(f"record #{cluster}:{position}: {fault}")
             return ExportedRecord(cluster, position, version, DOCUMENT, body, byte)
-        case "b":
-            blob = _base64(named.get("value"))
-            return ExportedRecord(cluster, position, version, _BLOB, blob, byte)
-        case "f":
-            blob = _flat(named.get("value"))
-            return ExportedRecord(cluster, position, version, _BLOB, blob, byte, flat=True)
+        case "b" | "f" as kind:
+            oddities.note("keys of blobs that are left out", len(named.keys() - _BLOB_KEYS))
+            value = named.get("value")
+            blob = _base64(value) if kind == "b" else _flat(value)
+            return ExportedRecord(cluster, position, version, _BLOB, blob, byte, flat=kind == "f")
         case other:
             raise NotARecord(f"record #{cluster}:{position} is of the unknown type {other!r}")
 
