@@ -57,7 +57,8 @@ def has_half_pair(text: bytes) -> bool:
     if not _SURROGATE.search(text):
         return False
     try:
-        json.dumps(json.loads(text), ensure_ascii=False).encode()
+        # Lists of pairs keep what stands under a key that comes again.
+        json.dumps(json.loads(text, object_pairs_hook=list), ensure_ascii=False).encode()
     except UnicodeEncodeError:
         return True
     return False
