@@ -25,6 +25,7 @@ _INFERRED = {
 }
 _RID = re.compile(r"#-?\d+:-?\d+")
 _NO_NUMBER = re.compile(r"(?:NaN|-?Infinity)[df]?")
+_OLD_NO_NUMBER = re.compile(r"(?:NaN|-?Infinity)[df]")
 _LEAST_BYTE = -99
 _decode = msgspec.json.Decoder().decode
 
@@ -86,6 +87,8 @@ class FieldTypes:
             self._counts["EMBEDDED" if "@type" in value else "EMBEDDEDMAP"] += 1
         else:
             self._counts[_INFERRED[type(value)]] += 1
+            if isinstance(value, str) and _OLD_NO_NUMBER.fullmatch(value):
+                self._oddities.note("texts as engines up to 1.7 wrote for NaN and infinities, without type")
             if isinstance(value, str) and value[:1] == "#" and _RID.fullmatch(value):
                 self._oddities.note(self._like_links)
         self._inside(value)

@@ -96,7 +96,10 @@ def parse_record(text: bytes, byte: int, oddities: Oddities) -> ExportedRecord:
         _refuse_id(cluster, position, version)
     match named.get("@type", "d"):
         case "d" | "v" | "e":
-            body = _document(fields, named)
+            try:
+                body = _document(fields, named)
+            except RecursionError as error:
+                raise NotARecord(f"record #{cluster}:{position} is nested too deeply") from error
             fault = _fault(body)
             if fault is not None:
                 raise NotARecord(f"record #{cluster}:{position}: {fault}")
@@ -110,13 +113,24 @@ def parse_record(text: bytes, byte: int, oddities: Oddities) -> ExportedRecord:
             raise NotARecord(f"record #{cluster}:{position} is of the unknown type {other!r}")
 
 
+def _check_types(value: Any) -> None:
+    """Raises NotARecord where @fieldTypes of a document, embedded ones included, is no text."""
+    if isinstance(value, Pairs):
+        for key, item in value:
+            if key == "@fieldTypes" and (not isinstance(item, str) or isinstance(item, Number)):
+                raise NotARecord("@fieldTypes is no string")
+            _check_types(item)
+    elif isinstance(value, list):
+        for item in value:
+            _check_types(item)
+
+
 def _document(fields: Pairs, named: dict[str, Any]) -> bytes:
     class_name = named.get("@class")
     if not isinstance(class_name, str | None) or isinstance(class_name, Number):
         raise NotARecord(f"@class is no string: {class_name}")
+    _check_types(fields)
     types = [item for key, item in fields if key == "@fieldTypes"]
-    if not all(isinstance(item, str) and not isinstance(item, Number) for item in types):
-        raise NotARecord("@fieldTypes is no string")
     body = Pairs([("@class", class_name)] if class_name is not None else [])
     leave_out = {"@type", "@rid", "@version", "@class", "@fieldTypes"}
     # Of a repeated key the last value counts, as every JSON parser has it.

@@ -222,7 +222,8 @@ class Scanner:
             try:
                 yield [parse_record(text, byte, self.oddities)]
             except NotARecord as error:
-                self.malformed(error, byte)
+                self._at = byte - self._base
+                self.malformed(error)
             separated = False
 
     def until(self, end: str) -> tuple[int, bytes]:

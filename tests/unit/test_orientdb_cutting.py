@@ -87,7 +87,7 @@ def test_leaves_what_is_cut_off() -> None:
         '{"@type":"d","@rid":"#1:1","\\u0040class":"A"}',
         '{"@type":"d","@rid":"#1:1","@cl\\u0061ss":"A"}',
         '{"@type":"d","@rid":"#1:1","@fieldTypes":"a=l","@fieldTypes":"b=l"}',
-        '{"@type":"d","@rid":"#1:1","a":' + "[" * 200 + "]" * 200 + "}",
+        '{"@type":"d","@rid":"#1:1","a":' + "[" * 201 + "]" * 201 + "}",
         b'{"@type":"d","@rid":"#1:1","a":"\xff"}',
         b'{"@type":"d","@rid":"#1:1","\xff":1}',
     ],

@@ -57,6 +57,9 @@ def test_none(tmp_path: Path) -> None:
             whole('{"@rid":"#1:0","a":"NaNd","@fieldTypes":"a=d"}'),
             {"NaN and infinities, which OrientDB's import makes null": 1},
         ),
+        (whole('{"@rid":"#1:0","a":"-Infinityd"}'), {
+            "texts as engines up to 1.7 wrote for NaN and infinities, without type": 1,
+        }),
         (whole('{"@rid":"#1:0","a=b":1,"@fieldTypes":"a=b=l"}'), {"fields with `=` in their name": 1}),
         (whole('{"@rid":"#1:0","a":1,"@fieldTypes":"a=q"}'), {"unknown type code `q`": 1}),
         (whole(after='"brokenRids":[#1:2,#1:3],"indexes":[]'), {

@@ -218,6 +218,7 @@ def test_joined_and_padded_gzip(small: tuple[Path, bytes]) -> None:
         ('{"records":[{"@type":"d","@rid":"#9:2","@class":7}]}', "records", 12, "@class"),
         ('{"records":[{"@type":"d","@version":1, "@rid" : "#9:2","a":tru}]}', "records", 59, "record #9:2: expecting"),
         ('{"records":[{"@type":"d","@rid":"#9:2"}{"@rid":"#9:3"}]}', "records", 39, "record #9:3: a comma"),
+        ('{"records":[{"@rid":"#9:2","e":{"@fieldTypes":1}}]}', "records", 12, "record #9:2: @fieldTypes is no string"),
         ('{"records":[7]}', "records", 12, "record expected"),
         ('{"records":{}}', "records", 11, "list of records"),
         ("[]", "(start)", 0, "brace"),
@@ -245,6 +246,22 @@ def test_deep_nesting_is_an_error_and_no_crash(tmp_path: Path) -> None:
     path.write_text('{"records":[{"@type":"d","@rid":"#9:2","@version":1,"a":' + "[" * 100_000 + "]" * 100_000 + "}]}")
     with pytest.raises(MalformedExport, match="nested too deeply"):
         parts(path)
+
+
+@pytest.mark.parametrize("depth", [100, 200, 201, 300, 500, 900, 2_000])
+@pytest.mark.parametrize("brackets", ["[]", '{"a":}'])
+def test_any_depth_is_read_or_refused(tmp_path: Path, depth: int, brackets: str) -> None:
+    path = tmp_path / "deep.json"
+    value = brackets[:-1] * depth + "1" + brackets[-1] * depth
+    path.write_text('{"records":[{"@type":"d","@rid":"#9:2","@version":1,"a":' + value + "}]}")
+    try:
+        [record] = parts(path)[1]
+    except MalformedExport:
+        refused = True
+    else:
+        refused = False
+        assert record.body.decode() == f'{{"a":{value}}}'
+    assert not refused or depth > 200
 
 
 def test_a_value_without_end_is_not_held_for_ever(tmp_path: Path) -> None:

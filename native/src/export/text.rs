@@ -2,7 +2,7 @@
 //! where there is none that is whole and right.
 
 /// Deeper values are left to the caller: a document is read by recursion.
-pub const DEEPEST: usize = 100;
+pub const DEEPEST: usize = 200;
 
 pub fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
