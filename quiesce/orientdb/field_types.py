@@ -87,6 +87,8 @@ class FieldTypes:
             self._counts["EMBEDDED" if "@type" in value else "EMBEDDEDMAP"] += 1
         else:
             self._counts[_INFERRED[type(value)]] += 1
+            if isinstance(value, list) and _taken_for_links(value):
+                self._oddities.note("lists that begin with a text like a record id, at which OrientDB's import ends")
             if isinstance(value, str) and _OLD_NO_NUMBER.fullmatch(value):
                 self._oddities.note("texts as engines up to 1.7 wrote for NaN and infinities, without type")
             if isinstance(value, str) and value[:1] == "#" and _RID.fullmatch(value):
@@ -103,3 +105,10 @@ class FieldTypes:
         elif isinstance(value, list):
             for item in value:
                 self._inside(item)
+
+
+def _taken_for_links(items: list[Any]) -> bool:
+    """Whether OrientDB's import, which looks at the first item alone, takes something else for a link."""
+    if not items or not isinstance(items[0], str) or not _RID.fullmatch(items[0]):
+        return False
+    return any(item is not None and not (isinstance(item, str) and _RID.fullmatch(item)) for item in items)

@@ -89,7 +89,12 @@ def _version(one: Difference, side: Side) -> bool:
 
 def _rid_text(one: Difference, side: Side) -> bool:
     (left, was), (right, code) = _split(one.left), _split(one.right)
-    return _record(one) and left == right and not was and code == "x" and re.fullmatch(_LINK, left) is not None
+    if not _record(one) or was:
+        return False
+    if code == "z":
+        # A list of nothing but such texts.
+        return _LINK_LIST.fullmatch(left) is not None and re.findall(_LINK, left) == re.findall(_LINK, right)
+    return left == right and code == "x" and re.fullmatch(_LINK, left) is not None
 
 
 def _links_without_type(one: Difference, side: Side) -> bool:

@@ -31,7 +31,7 @@ from quiesce.v1.record_pb2 import Operation
 CLASS = "Scribble"
 # The file is refused whole at a byte of four characters: OrientDB takes it for base64.
 LOWEST_BYTE = -99
-# So it is at a text in a list that looks like a record id: the whole list is taken for links.
+# So it is at a list whose first item is a text like a record id, and others are not: all are taken for links.
 _TEXTS = [
     "",
     "x",

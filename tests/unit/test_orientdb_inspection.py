@@ -11,6 +11,7 @@ from quiesce.orientdb.inspection import inspect_export
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 ENDS = "bytes below -99, at which OrientDB's import ends"
+LISTS = "lists that begin with a text like a record id, at which OrientDB's import ends"
 NULL = "empty binaries, which OrientDB's import makes null"
 TWICE = "@fieldTypes twice in a document"
 STUBS = '{"@type":"d","@rid":"#0:1"},{"@type":"d","@rid":"#0:2"}'
@@ -57,6 +58,8 @@ def test_none(tmp_path: Path) -> None:
             whole('{"@rid":"#1:0","a":"NaNd","@fieldTypes":"a=d"}'),
             {"NaN and infinities, which OrientDB's import makes null": 1},
         ),
+        (whole('{"@rid":"#1:0","a":["#1:0",7]}'), {LISTS: 1}),
+        (whole('{"@rid":"#1:0","a":["#1:0",null],"b":[7,"#1:0"]}'), {}),
         (whole('{"@rid":"#1:0","a":"-Infinityd"}'), {
             "texts as engines up to 1.7 wrote for NaN and infinities, without type": 1,
         }),
