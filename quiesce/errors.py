@@ -4,6 +4,7 @@ The docstring of a class is its message; names in braces are its fields. `docs/e
 Exit codes: 1 unexpected, 2 wrong usage (click), 10-19 reaching a cluster, 20-39 data, 40-59 snapshots and rotation,
 60-69 files in OrientDB's format, 70-89 a node's own disk and start, 90-109 what coordinators do over time,
 120-124 exports.
+125 a comparison found differences.
 """
 
 from __future__ import annotations
@@ -432,7 +433,7 @@ class MalformedExport(QuiesceError):
 
 
 class TruncatedExport(QuiesceError):
-    """{file} ends too early, at byte {byte} in section {section}. Copy it again from where it was exported."""
+    """{file} ends too early, at byte {byte} in section {section}{record}. Copy it again from where it was exported."""
 
     exit_code = 61
     status = Status.INVALID_ARGUMENT
@@ -764,6 +765,16 @@ class InvalidExportOption(QuiesceError):
 
     exit_code = 120
     status = Status.INVALID_ARGUMENT
+
+
+# --- comparing
+
+
+class ExportsDiffer(QuiesceError):
+    """{left} and {right} differ in {count} places."""
+
+    exit_code = 125
+    status = Status.FAILED_PRECONDITION
 
 
 def all_errors() -> list[type[QuiesceError]]:

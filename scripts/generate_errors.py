@@ -40,6 +40,7 @@ GROUPS = (
     (range(102, 103), "Probes"),
     (range(103, 110), "Coordinators"),
     (range(120, 125), "Exports"),
+    (range(125, 130), "Comparing exports"),
 )
 
 

@@ -16,7 +16,7 @@ use crate::view::LogView;
 /// Committed entries copied by raft-rs into one ready, at most, in bytes.
 const COMMITTED_BYTES: u64 = 16 << 20;
 
-#[pyclass(module = "nodes._native")]
+#[pyclass(module = "quiesce._native")]
 pub struct RaftCore {
     node: RawNode<LogView>,
     /// The ready that was given out and not yet advanced.
@@ -26,7 +26,7 @@ pub struct RaftCore {
 }
 
 create_exception!(
-    nodes._native,
+    quiesce._native,
     LogCutShort,
     PyException,
     "A leader counts on entries that this node has acknowledged and does not have: (leader, index, last index here)."

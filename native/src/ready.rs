@@ -9,7 +9,7 @@ use crate::convert;
 /// (index, term, data, voters, learners).
 type SnapshotParts = (u64, u64, Py<PyBytes>, Vec<u64>, Vec<u64>);
 
-#[pyclass(frozen, get_all, module = "nodes._native")]
+#[pyclass(frozen, get_all, module = "quiesce._native")]
 pub struct Ready {
     /// [(to, message)] that may leave at once.
     messages: Py<PyList>,
@@ -78,7 +78,7 @@ impl Ready {
 }
 
 /// What became possible by a `Ready` being on disk.
-#[pyclass(frozen, get_all, module = "nodes._native")]
+#[pyclass(frozen, get_all, module = "quiesce._native")]
 pub struct LightReady {
     messages: Py<PyList>,
     snapshots: Py<PyList>,

@@ -7,7 +7,7 @@ use crate::configuration;
 use crate::convert;
 use crate::view::LogView;
 
-#[pyclass(frozen, get_all, module = "nodes._native")]
+#[pyclass(frozen, get_all, module = "quiesce._native")]
 pub struct Status {
     term: u64,
     vote: u64,

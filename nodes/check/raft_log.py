@@ -7,13 +7,13 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
-from nodes._native import RaftCore
 from nodes.check.findings import Findings
 from nodes.consensus.disk import Disk
 from nodes.consensus.record import APPEND, STATE, LogState, decode_append
 from nodes.consensus.recovery import RecoveredLog, recover_log
 from nodes.consensus.segment import Damage, Segment, read_segment
 from nodes.salvage.untouched import UntouchedDisk
+from quiesce._native import RaftCore
 from quiesce.v1.peer_pb2 import LogEntry
 
 _EVERYTHING = 1 << 62

@@ -11,10 +11,10 @@ from typing import TypeVar
 
 import structlog
 
-from nodes._native import describe_snapshot
 from nodes.consensus.checkpoint_files import total_bytes
 from nodes.consensus.incoming import CheckpointWriter, Incoming
 from nodes.consensus.options import ConsensusOptions
+from quiesce._native import describe_snapshot
 from quiesce.errors import DiskFailed, DiskFull, DiskOutOfSpace, InvalidRequest, NotLeader, Overloaded
 from quiesce.v1.peer_pb2 import SnapshotChunk, SnapshotOffer, SnapshotReceived
 

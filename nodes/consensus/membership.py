@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from nodes._native import RaftCore
 from nodes.consensus.interface import CommittedEntry
 from nodes.consensus.log import DurableLog
 from nodes.consensus.record import HardState
+from quiesce._native import RaftCore
 from quiesce.v1.peer_pb2 import Membership, MembershipChange
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from nodes._native import LightReady, LogCutShort, RaftCore, Ready, Status, snapshot_members
 from nodes.consensus.barriers import ReadBarriers, Waiter
 from nodes.consensus.interface import CheckpointMade, CommittedEntry
 from nodes.consensus.log import DurableLog
@@ -18,6 +17,7 @@ from nodes.consensus.ports import ApplierPort, Effects, Event, PeerMessages, Rea
 from nodes.consensus.proposals import AppendedProposals, Backlog, Proposal, pack
 from nodes.consensus.record import HardState, LogState, Point, StoredEntry
 from nodes.consensus.retention import Retention
+from quiesce._native import LightReady, LogCutShort, RaftCore, Ready, Status, snapshot_members
 from quiesce.errors import LogRolledBack, MembershipChanging, OutcomeUnknown, Overloaded, QuiesceError
 from quiesce.v1.node_pb2 import NODE_ROLE_LEADER
 from quiesce.v1.peer_pb2 import Membership

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import structlog
 
-from nodes._native import RaftCore
 from nodes.consensus.interface import StateMachine
 from nodes.consensus.log import DurableLog
 from nodes.consensus.membership import Configuration, configuration
 from nodes.consensus.options import ConsensusOptions
 from nodes.consensus.recovery import fit_to_store, recover_log
+from quiesce._native import RaftCore
 
 _log = structlog.get_logger(__name__)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
-from nodes._native import RaftCore
 from nodes.consensus import CommittedEntry
 from nodes.consensus.record import Point
 from nodes.consensus.recovery import RecoveredLog, fit_to_store, recover_log
@@ -17,6 +16,7 @@ from nodes.identity import Identity, read_identity
 from nodes.salvage.untouched import UntouchedDisk
 from nodes.store import CheckpointReader
 from nodes.store.current import directory_in_use
+from quiesce._native import RaftCore
 from quiesce.errors import DamagedLog, FileUnusable
 from quiesce.v1.peer_pb2 import LogEntry
 

@@ -49,6 +49,13 @@ class Output:
         else:
             click.echo(text, file=self._out)
 
+    def item(self, kind: str, facts: Mapping[str, Any], text: str) -> None:
+        """Print one of many lines that together are a result: `facts` as JSON of the type `kind`, `text` to people."""
+        if self.json:
+            self._line(self._out, {"type": kind, **facts})
+        else:
+            click.echo(text, file=self._out)
+
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], facts: Mapping[str, Any]) -> None:
         """Print a result as table, or `facts` as JSON; columns whose name begins with > are set to the right."""
         if self.json:

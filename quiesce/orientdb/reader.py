@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from quiesce.orientdb.record_text import ExportedRecord, NotARecord, parse_record
+from quiesce.orientdb.oddities import Oddities
+from quiesce.orientdb.record_text import ExportedRecord, has_half_pair
 from quiesce.orientdb.scanner import VALUE_BYTES, Scanner
 from quiesce.orientdb.source import CHUNK_BYTES, ByteSource
 
@@ -57,6 +57,21 @@ class ExportReader:
         self._source.close()
 
     @property
+    def oddities(self) -> Oddities:
+        """What was unusual in the records so far."""
+        return self._scanner.oddities
+
+    @property
+    def byte(self) -> int:
+        """How far the file is read, in bytes of its unpacked text."""
+        return self._scanner.byte
+
+    @property
+    def byte_order_mark(self) -> bool:
+        """Whether the text began with one."""
+        return self._source.skipped > 0
+
+    @property
     def progress(self) -> float:
         """The part of the file that was read, 0 to 1."""
         return self._source.consumed / max(self._source.file_bytes, 1)
@@ -77,7 +92,8 @@ class ExportReader:
             scanner.section = name
             scanner.take(":", "a colon")
             if name == "records":
-                yield from self._records()
+                scanner.take("[", "a list of records")
+                yield from scanner.records(self._batch_records)
             else:
                 yield self._section(name)
             scanner.section = f"(after {name})"
@@ -109,24 +125,18 @@ class ExportReader:
         name = _NAME.fullmatch(text)
         if not name:
             scanner.malformed("the name of a section is not plain", byte)
-        return name[1].decode("utf-8", "replace")
+        return self._utf8(name[1], byte + 1)
 
     def _section(self, name: str) -> Section:
         # A list of bare record ids, which is not JSON.
         byte, text = self._scanner.until("]") if name == "brokenRids" else self._scanner.value()
+        self._utf8(text, byte)
+        if name != "brokenRids" and has_half_pair(text):
+            self._scanner.malformed("half of a surrogate pair, which is no character", byte)
         return Section(name, text, byte)
 
-    def _records(self) -> Iterator[list[ExportedRecord]]:
-        scanner = self._scanner
-        scanner.take("[", "a list of records")
-        objects = scanner.objects()
-        while True:
-            batch = []
-            for byte, text in islice(objects, self._batch_records):
-                try:
-                    batch.append(parse_record(text, byte))
-                except NotARecord as error:
-                    scanner.malformed(error, byte)
-            if not batch:
-                return
-            yield batch
+    def _utf8(self, text: bytes, byte: int) -> str:
+        try:
+            return text.decode()
+        except UnicodeDecodeError as error:
+            self._scanner.malformed(error.reason, byte + error.start)

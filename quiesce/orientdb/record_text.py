@@ -1,8 +1,9 @@
-"""From the text of one record in an export to its id, version and body."""
+"""From the text of one record in an export to its id, version and body: the way for records of any form."""
 
 from __future__ import annotations
 
 import binascii
+import json
 import re
 from typing import Any, NamedTuple, NoReturn
 
@@ -10,26 +11,18 @@ import msgspec
 
 from quiesce.orientdb.escapes import Number, Pairs, merge_field_types, one_field_types, pairs, written
 from quiesce.orientdb.import_traps import restore
+from quiesce.orientdb.oddities import Oddities
 from quiesce.v1.record_pb2 import RecordKind
 
 LARGEST_CLUSTER = 32_767
 LARGEST_POSITION = (1 << 63) - 1
 LARGEST_VERSION = (1 << 31) - 1
 
-# How every engine since 1.4 begins a record; anything else takes the slow way.
-_LEAD = re.compile(
-    rb'\{"@type":"[dve]","@rid":"#(\d{1,5}):(\d{1,19})","@version":(\d{1,10})'
-    rb'(?:,("@class":"[^"\\]*"))?(?:,"@fieldTypes":"([^"\\]*)")?(?:,|(?=\}))'
-)
-# The beginning of an embedded document with an early @fieldTypes: engine 3.2 writes it again at the end.
-_EMBEDDED_EARLY = re.compile(rb'\{"@type":"d","@version":0(?:,"@class":"[^"\\]*")?(,"@fieldTypes":"[^"\\]*")')
-# The @-keys of embedded documents in their usual places, and any other.
-_AT_KEYS = re.compile(
-    rb'\{"@type":"d","@version":0(?:,"@class":"[^"\\]*")?(?!,"@fieldTypes")|,"@fieldTypes":"[^"\\]*"\}|"@'
-)
-_DOCUMENT = RecordKind.RECORD_KIND_DOCUMENT
+DOCUMENT = RecordKind.RECORD_KIND_DOCUMENT
 _BLOB = RecordKind.RECORD_KIND_BLOB
-_LATE_TYPES = b',"@fieldTypes":"'
+_BLOB_KEYS = frozenset({"@type", "@rid", "@version", "@class", "@fieldTypes", "value"})
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_CONSTANT = re.compile(rb"[:\[, \t\r\n](-?Infinity|NaN)[,\]} \t\r\n]")
 
 
 class ExportedRecord(NamedTuple):
@@ -60,19 +53,16 @@ class _Anything(msgspec.Struct):
 _check = msgspec.json.Decoder(_Anything).decode
 
 
-def parse_record(text: bytes, byte: int) -> ExportedRecord:
-    """Return the record of an object's text, cut off exactly. Raises NotARecord."""
-    lead = _LEAD.match(text)
-    if lead:
-        body = _cut(text, lead)
-        if body is not None:
-            cluster, position, version = int(lead[1]), int(lead[2]), int(lead[3])
-            if cluster > LARGEST_CLUSTER or position > LARGEST_POSITION or version > LARGEST_VERSION:
-                _refuse_id(cluster, position, version)
-            # Old engines write bare NaN, which the slow way puts right.
-            if _fault(body) is None:
-                return ExportedRecord(cluster, position, version, _DOCUMENT, restore(body), byte)
-    return _rebuilt(text, byte)
+def has_half_pair(text: bytes) -> bool:
+    """Whether a string in JSON text holds half of a surrogate pair, which is no character."""
+    if not _SURROGATE.search(text):
+        return False
+    try:
+        # Lists of pairs keep what stands under a key that comes again.
+        json.dumps(json.loads(text, object_pairs_hook=list), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _fault(body: bytes) -> Exception | None:
@@ -86,49 +76,11 @@ def _fault(body: bytes) -> Exception | None:
     return None
 
 
-def _cut(text: bytes, lead: re.Match[bytes]) -> bytes | None:
-    """Return the body by leaving out the leading @-keys, or None where there is more to do than that."""
-    class_text, early = lead[4], lead[5]
-    rest = text[lead.end() :]
-    late_at = rest.rfind(_LATE_TYPES) if rest.endswith(b'"}') else -1
-    late = rest[late_at + len(_LATE_TYPES) : -2] if late_at >= 0 else None
-    if late is not None and (b'"' in late or b"\\" in late):
-        late_at, late = -1, None
-    if rest.find(b'"@', 0, late_at + 1 if late_at >= 0 else len(rest)) >= 0:
-        once = _embedded_once(rest)
-        if once is None or b'"@' in _AT_KEYS.findall(once):
-            return None
-        rest = once
-    if early is not None:
-        if late is None:
-            rest = rest[:-1] + (b"," if len(rest) > 1 else b"") + b'"@fieldTypes":"' + early + b'"}'
-        elif not _holds(late, early):
-            return None
-    if class_text is None:
-        return b"{" + rest
-    return b"{" + class_text + (b"," if len(rest) > 1 else b"") + rest
+def parse_record(text: bytes, byte: int, oddities: Oddities) -> ExportedRecord:
+    """Return the record of an object's text, cut off exactly, whatever its form: parse everything, write it again.
 
-
-def _embedded_once(text: bytes) -> bytes | None:
-    """Leave out the early @fieldTypes of embedded documents; None where the late one is another, or hard to find."""
-    parts = []
-    at = 0
-    for early in _EMBEDDED_EARLY.finditer(text):
-        # The first brace that closes must be the document's own, with the same list right before it.
-        end = text.find(b"}", early.end())
-        if text.find(b"{", early.end(), end) >= 0 or not text.endswith(early[1], early.end(), end):
-            return None
-        parts.append(text[at : early.start(1)])
-        at = early.end()
-    return b"".join((*parts, text[at:])) if at else text
-
-
-def _holds(late: bytes, early: bytes) -> bool:
-    return late == early or late.startswith(early + b",") or set(early.split(b",")) <= set(late.split(b","))
-
-
-def _rebuilt(text: bytes, byte: int) -> ExportedRecord:
-    """The way for any key order, white space and repetition: parse everything, write it again."""
+    Raises NotARecord.
+    """
     try:
         fields = pairs(text)
     except (ValueError, RecursionError) as error:
@@ -138,32 +90,48 @@ def _rebuilt(text: bytes, byte: int) -> ExportedRecord:
     named: dict[str, Any] = dict(fields)
     cluster, position = _record_id(named.get("@rid"))
     version = _integer(named.get("@version", Number("1")))
+    if has_half_pair(text):
+        raise NotARecord(f"record #{cluster}:{position}: half of a surrogate pair, which is no character")
+    oddities.note("bare NaN and infinities", len(_CONSTANT.findall(text)))
     if cluster > LARGEST_CLUSTER or position > LARGEST_POSITION or not 0 <= version <= LARGEST_VERSION:
         _refuse_id(cluster, position, version)
     match named.get("@type", "d"):
         case "d" | "v" | "e":
-            body = _document(fields, named)
+            try:
+                body = _document(fields, named)
+            except RecursionError as error:
+                raise NotARecord(f"record #{cluster}:{position} is nested too deeply") from error
             fault = _fault(body)
             if fault is not None:
                 raise NotARecord(f"record #{cluster}:{position}: {fault}")
-            return ExportedRecord(cluster, position, version, _DOCUMENT, restore(body), byte)
-        case "b":
-            blob = _base64(named.get("value"))
-            return ExportedRecord(cluster, position, version, _BLOB, blob, byte)
-        case "f":
-            blob = _flat(named.get("value"))
-            return ExportedRecord(cluster, position, version, _BLOB, blob, byte, flat=True)
+            return ExportedRecord(cluster, position, version, DOCUMENT, restore(body), byte)
+        case "b" | "f" as kind:
+            oddities.note("keys of blobs that are left out", len(named.keys() - _BLOB_KEYS))
+            value = named.get("value")
+            blob = _base64(value) if kind == "b" else _flat(value)
+            return ExportedRecord(cluster, position, version, _BLOB, blob, byte, flat=kind == "f")
         case other:
             raise NotARecord(f"record #{cluster}:{position} is of the unknown type {other!r}")
+
+
+def _check_types(value: Any) -> None:
+    """Raises NotARecord where @fieldTypes of a document, embedded ones included, is no text."""
+    if isinstance(value, Pairs):
+        for key, item in value:
+            if key == "@fieldTypes" and (not isinstance(item, str) or isinstance(item, Number)):
+                raise NotARecord("@fieldTypes is no string")
+            _check_types(item)
+    elif isinstance(value, list):
+        for item in value:
+            _check_types(item)
 
 
 def _document(fields: Pairs, named: dict[str, Any]) -> bytes:
     class_name = named.get("@class")
     if not isinstance(class_name, str | None) or isinstance(class_name, Number):
         raise NotARecord(f"@class is no string: {class_name}")
+    _check_types(fields)
     types = [item for key, item in fields if key == "@fieldTypes"]
-    if not all(isinstance(item, str) and not isinstance(item, Number) for item in types):
-        raise NotARecord("@fieldTypes is no string")
     body = Pairs([("@class", class_name)] if class_name is not None else [])
     leave_out = {"@type", "@rid", "@version", "@class", "@fieldTypes"}
     # Of a repeated key the last value counts, as every JSON parser has it.

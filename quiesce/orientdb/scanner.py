@@ -1,8 +1,8 @@
 """Cuts JSON values out of a stream of bytes, in memory bounded by the largest single value.
 
 An export of OrientDB is not JSON (double commas, bare record ids), so no JSON parser takes it whole. The values
-inside are: the C scanner of the standard library finds where each one ends, on a Latin-1 view of the bytes, in which
-a character's place is its byte's place.
+inside are. Records as engines write them are cut out in Rust; for all else the C scanner of the standard library finds
+where a value ends, on a Latin-1 view of the bytes, in which a character's place is its byte's place.
 """
 
 from __future__ import annotations
@@ -12,9 +12,13 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
+from quiesce._native import cut_records
 from quiesce.errors import FileUnusable, MalformedExport, TruncatedExport
+from quiesce.orientdb.oddities import Oddities
+from quiesce.orientdb.record_text import DOCUMENT, ExportedRecord, NotARecord, parse_record
 from quiesce.orientdb.source import ByteSource, DamagedStream
 
+_as_record = ExportedRecord._make
 # The longest value taken whole: a record of the largest size, all of it in escapes, with room to spare.
 VALUE_BYTES = 64 << 20
 
@@ -28,13 +32,11 @@ _CUT_OFF = re.compile(
 )
 
 
-# What stands in front of every record of an array but the first.
-_BETWEEN = re.compile(r"[ \t\r\n]*,[ \t\r\n,]*(?=\{)")
-
-
-def _between(text: str, at: int) -> int | None:
-    found = _BETWEEN.match(text, at)
-    return found.end() if found else None
+# As engines begin a record, in which something else is wrong.
+_RECORD_START = re.compile(
+    rb'[ \t\r\n,]*\{(?:\s*"@[A-Za-z]{1,20}"\s*:\s*(?:"[^"\\]{0,100}"|[0-9]{1,20})\s*,){0,4}?'
+    rb'\s*"@rid"\s*:\s*"(#\d{1,5}:\d{1,19})"'
+)
 
 
 def _ignored(_: str) -> None:
@@ -49,6 +51,7 @@ class Scanner:
 
     def __init__(self, source: ByteSource, *, value_bytes: int = VALUE_BYTES) -> None:
         self.section = "(start)"
+        self.oddities = Oddities()
         self._source = source
         self._value_bytes = value_bytes
         self._data = b""
@@ -72,11 +75,25 @@ class Scanner:
     def malformed(self, detail: object, byte: int | None = None) -> NoReturn:
         """Raise MalformedExport for this place, or for `byte`."""
         place = self.byte if byte is None else byte
-        raise MalformedExport(file=self._source.path, detail=detail, byte=place, section=self.section)
+        record = self._record_id()
+        if record and record not in str(detail):
+            detail = f"record {record}: {detail}"
+        raise MalformedExport(file=self._source.path, detail=detail, byte=place, section=self.section, record=record)
 
     def truncated(self) -> NoReturn:
         """Raise TruncatedExport for the end of the file."""
-        raise TruncatedExport(file=self._source.path, byte=self._base + len(self._data), section=self.section)
+        record = self._record_id()
+        raise TruncatedExport(
+            file=self._source.path,
+            byte=self._base + len(self._data),
+            section=self.section,
+            record=f", record {record}" if record else "",
+        )
+
+    def _record_id(self) -> str:
+        """The id of the record that begins at the cursor; "" where there is none, or where it is not near its start."""
+        found = _RECORD_START.match(self._data, self._at) if self.section == "records" else None
+        return found[1].decode() if found else ""
 
     def _fill(self, at_least: int = 1) -> bool:
         """Read on; drops what the cursor has passed. False at the end of the file."""
@@ -170,27 +187,27 @@ class Scanner:
     def _not_json(self, error: json.JSONDecodeError) -> NoReturn:
         self.malformed(error.msg[0].lower() + error.msg[1:], self._base + error.pos)
 
-    def objects(self) -> Iterator[tuple[int, bytes]]:
-        """Take the objects of an array, behind its bracket, and its end; yield the place and the text of each.
+    def records(self, most: int) -> Iterator[list[ExportedRecord]]:
+        """Take the records of an array, behind its bracket, and its end; yield them in lists of `most` at most.
 
-        Between them stand one comma or more. Raises as `value` does.
+        Between them stand one comma or more. Raises as `value` does, and MalformedExport for what is no record.
         """
         separated = True
         while True:
-            at = _between(self._text, self._at)
-            if at is not None:
-                try:
-                    _, end = self._scan(self._text, at)
-                except (StopIteration, ValueError, RecursionError):
-                    pass
-                else:
-                    self._at = end
-                    separated = False
-                    yield self._base + at, self._data[at:end]
-                    continue
+            # Nearly all go the fast way; it stops in front of what is unusual, wrong, or cut off by what was read.
+            rows, self._at, separated, commas, twice = cut_records(
+                self._data, self._at, self._base, separated, most, DOCUMENT
+            )
+            self.oddities.note("extra commas between records", commas)
+            self.oddities.note("@fieldTypes twice in a document", twice)
+            if rows:
+                yield list(map(_as_record, rows))
+                continue
             # The first one, the end, something wrong, or the end of what was read.
             while (found := self.peek()) == ",":
                 self._at += 1
+                if separated:
+                    self.oddities.note("extra commas between records")
                 separated = True
             if not found:
                 self.truncated()
@@ -201,7 +218,12 @@ class Scanner:
                 self.malformed(f"a record expected, {found!r} found")
             if not separated:
                 self.malformed("a comma or the end of the records expected")
-            yield self.value()
+            byte, text = self.value()
+            try:
+                yield [parse_record(text, byte, self.oddities)]
+            except NotARecord as error:
+                self._at = byte - self._base
+                self.malformed(error)
             separated = False
 
     def until(self, end: str) -> tuple[int, bytes]:

@@ -71,7 +71,7 @@ def drop(cluster: Cluster, name: str) -> None:
 
 async def differences(cluster: Cluster, path: Path, database: str) -> list[str]:
     async with AsyncClient(cluster.addresses) as client:
-        return (await compare_with_database(path, client, database)).listed
+        return [str(one) for one in (await compare_with_database(path, client, database)).listed]
 
 
 def test_world_goes_in_and_out_the_same(cluster: Cluster, tmp_path: Path) -> None:

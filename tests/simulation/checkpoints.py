@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nodes._native import describe_snapshot
+from quiesce._native import describe_snapshot
 from quiesce.errors import DiskFailed
 from tests.simulation.engine import Image
 from tests.simulation.violation import require

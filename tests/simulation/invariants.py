@@ -16,7 +16,7 @@ from tests.simulation.messages import RaftMessage
 from tests.simulation.violation import require
 
 if TYPE_CHECKING:
-    from nodes._native import RaftCore, Status
+    from quiesce._native import RaftCore, Status
     from tests.simulation.applied import Applied
     from tests.simulation.node import Node
 

@@ -123,7 +123,7 @@ class Reader:
             value = self.value()
             if key == "@fieldTypes":
                 assert isinstance(value, str)
-                types |= dict(entry.rsplit("=", 1) for entry in value.split(",") if entry)
+                types |= dict(entry.rsplit("=", 1) for entry in value.split(",") if "=" in entry)
                 value = types
             fields[key] = value
             if self.look() == "}":
@@ -156,7 +156,7 @@ def read(text: str) -> tuple[dict[str, object], list[dict[str, object]]]:
             reader.at = end + 1
         else:
             sections[name] = reader.value()
-        if reader.look() == ",":
+        while reader.look() == ",":
             reader.at += 1
     return sections, records
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from nodes._native import LogCutShort, RaftCore, describe_snapshot, snapshot_members
+from quiesce._native import LogCutShort, RaftCore, describe_snapshot, snapshot_members
 
 FOLLOWER, LEADER = 1, 3
 
@@ -285,7 +285,7 @@ def test_a_log_that_was_cut_behind_what_it_acknowledged_is_named():
 
 def test_a_panic_ends_the_process():
     source = """
-from nodes._native import RaftCore
+from quiesce._native import RaftCore
 try:
     RaftCore(node_id=1, applied=5, hard_state=(1, 0, 99), voters=[1], learners=[], base=(5, 1), entries=[],
              election_tick=10, heartbeat_tick=1, max_size_per_msg=1, max_inflight_msgs=1)
@@ -295,5 +295,5 @@ finally:
     ended = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode != 0
     assert "went on" not in ended.stdout
-    assert "the consensus core cannot go on" in ended.stderr
+    assert "the native part cannot go on" in ended.stderr
     assert "out of range" in ended.stderr

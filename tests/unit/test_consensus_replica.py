@@ -4,7 +4,6 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from nodes._native import RaftCore
 from nodes.consensus.log import initialise_log
 from nodes.consensus.membership import MembershipProposal
 from nodes.consensus.options import ConsensusOptions
@@ -13,6 +12,7 @@ from nodes.consensus.record import HardState, StoredEntry
 from nodes.consensus.recovery import recover_log
 from nodes.consensus.replica import Replica
 from nodes.consensus.starting import recover
+from quiesce._native import RaftCore
 from tests.simulation.disk import SimulatedDisk
 from tests.simulation.durable import DurableState
 from tests.simulation.messages import APPEND, APPEND_RESPONSE, HEARTBEAT, HEARTBEAT_RESPONSE, read_message

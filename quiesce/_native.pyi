@@ -1,4 +1,4 @@
-from typing import final
+from typing import Any, final
 
 # Roles are the numbers of quiesce.v1.NodeRole: 1 follower, 2 candidate, 3 leader.
 
@@ -92,3 +92,6 @@ class RaftCore:
 
 def describe_snapshot(message: bytes) -> tuple[int, int, int]: ...
 def snapshot_members(message: bytes) -> list[int]: ...
+def cut_records(
+    data: bytes, at: int, base: int, separated: bool, most: int, kind: object
+) -> tuple[list[tuple[Any, ...]], int, bool, int, int]: ...
