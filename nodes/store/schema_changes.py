@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from nodes.store.constraints import PROPERTY_TYPES, bound_problem
 from nodes.store.schema import DatabaseSchema
 from quiesce.errors import InvalidSchemaChange, UnknownClass
-from quiesce.indexing.key import KEY_TYPES
+from quiesce.indexing.definition import complete
 from quiesce.records.rid import MAX_CLUSTER_ID, MAX_POSITION
 from quiesce.v1.database_pb2 import (
     AddCluster,
@@ -19,7 +19,6 @@ from quiesce.v1.database_pb2 import (
     DatabaseState,
     DropProperty,
     IndexDefinition,
-    IndexField,
     PreserveSection,
     PropertyDefinition,
     ReserveIds,
@@ -27,9 +26,6 @@ from quiesce.v1.database_pb2 import (
 )
 
 _MAINTAINED = ("UNIQUE", "NOTUNIQUE", "DICTIONARY")
-_COLLECTIONS = frozenset(("EMBEDDEDLIST", "EMBEDDEDSET", "LINKLIST", "LINKSET", "LINKBAG"))
-_MAPS = frozenset(("EMBEDDEDMAP", "LINKMAP"))
-_LINKS = frozenset(("LINKLIST", "LINKSET", "LINKBAG", "LINKMAP"))
 _NAME_BYTES = 512
 
 
@@ -120,10 +116,10 @@ class _Changing:
     def _next_cluster(self) -> int:
         if self.result.next_cluster <= MAX_CLUSTER_ID:
             return self.result.next_cluster
-        free = next((number for number in range(1, MAX_CLUSTER_ID + 1) if number not in self.ids), None)
-        if free is None:
-            raise self.refuse(f"it has all of the {MAX_CLUSTER_ID + 1} clusters that are possible")
-        return free
+        for number in range(1, MAX_CLUSTER_ID + 1):
+            if number not in self.ids:
+                return number
+        raise self.refuse(f"it has all of the {MAX_CLUSTER_ID + 1} clusters that are possible")
 
     def _cluster(self, name: str) -> Cluster:
         found = next((cluster for cluster in self.message.clusters if cluster.name.lower() == name.lower()), None)
@@ -133,6 +129,11 @@ class _Changing:
 
     def publish_cluster(self, name: str) -> None:
         self._cluster(name).importing = False
+
+    def discard_cluster(self, name: str) -> None:
+        if not self._cluster(name).importing:
+            raise self.refuse(f"cluster `{name}` is in service, and not left by an import")
+        self._remove_cluster(self._cluster(name).id)
 
     def add_cluster(self, change: AddCluster) -> None:
         definition = self._class(change.class_name)
@@ -291,7 +292,7 @@ class _Changing:
             index.class_name = self._class(index.class_name).name
         if index.maintained:
             for part in index.fields:
-                self._complete(index, part)
+                complete(part, self._declared(index.class_name, part.name))
         elif self.message.state == DatabaseState.DATABASE_STATE_ONLINE:
             raise self.refuse(f"an index of type `{index.type}` without a class and fields cannot be kept up to date")
         index.id = self.result.next_index
@@ -299,28 +300,6 @@ class _Changing:
         self.message.indexes.append(index)
         self.message.indexes.sort(key=lambda found: found.name)
         self.result.created_indexes.append(index.id)
-
-    def _complete(self, index: IndexDefinition, part: IndexField) -> None:
-        """Fill in from the property what the definition leaves open."""
-        declared = self._declared(index.class_name, part.name)
-        kind = declared.type.upper() if declared else ""
-        if part.by == IndexField.BY_UNSPECIFIED:
-            part.by = IndexField.BY_VALUE
-            if kind in _COLLECTIONS:
-                part.by = IndexField.BY_ITEM
-            elif kind in _MAPS:
-                part.by = IndexField.BY_MAP_KEY
-        if not part.key_type:
-            part.key_type = kind
-            if part.by == IndexField.BY_MAP_KEY:
-                part.key_type = "STRING"
-            elif part.by == IndexField.BY_ITEM and declared:
-                part.key_type = "LINK" if kind in _LINKS else declared.linked_type
-        part.key_type = part.key_type.upper()
-        if part.key_type not in KEY_TYPES:
-            part.key_type = "ANY"
-        if not part.collate:
-            part.collate = (declared.collate if declared else "") or "default"
 
     def _declared(self, class_name: str, name: str) -> PropertyDefinition | None:
         seen: set[str] = set()

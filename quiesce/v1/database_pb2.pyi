@@ -585,11 +585,14 @@ class SchemaChange(_message.Message):
     PUBLISH_CLUSTER_FIELD_NUMBER: _builtins.int
     ADD_CLUSTER_FIELD_NUMBER: _builtins.int
     RESERVE_IDS_FIELD_NUMBER: _builtins.int
+    DISCARD_CLUSTER_FIELD_NUMBER: _builtins.int
     drop_cluster: _builtins.str
     drop_class: _builtins.str
     drop_index: _builtins.str
     publish_cluster: _builtins.str
     """Brings a cluster that a merge has filled into service; by name."""
+    discard_cluster: _builtins.str
+    """Drops a cluster that a merge has filled; refused for one that is in service. By name."""
     @_builtins.property
     def create_cluster(self) -> Global___Cluster:
         """id 0 with a name other than `internal`: the next free id."""
@@ -627,12 +630,13 @@ class SchemaChange(_message.Message):
         publish_cluster: _builtins.str = ...,
         add_cluster: Global___AddCluster | None = ...,
         reserve_ids: Global___ReserveIds | None = ...,
+        discard_cluster: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["add_cluster", b"add_cluster", "change", b"change", "create_class", b"create_class", "create_cluster", b"create_cluster", "create_index", b"create_index", "create_property", b"create_property", "drop_class", b"drop_class", "drop_cluster", b"drop_cluster", "drop_index", b"drop_index", "drop_property", b"drop_property", "preserve", b"preserve", "publish_cluster", b"publish_cluster", "reserve_ids", b"reserve_ids"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["add_cluster", b"add_cluster", "change", b"change", "create_class", b"create_class", "create_cluster", b"create_cluster", "create_index", b"create_index", "create_property", b"create_property", "discard_cluster", b"discard_cluster", "drop_class", b"drop_class", "drop_cluster", b"drop_cluster", "drop_index", b"drop_index", "drop_property", b"drop_property", "preserve", b"preserve", "publish_cluster", b"publish_cluster", "reserve_ids", b"reserve_ids"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_cluster", b"add_cluster", "change", b"change", "create_class", b"create_class", "create_cluster", b"create_cluster", "create_index", b"create_index", "create_property", b"create_property", "drop_class", b"drop_class", "drop_cluster", b"drop_cluster", "drop_index", b"drop_index", "drop_property", b"drop_property", "preserve", b"preserve", "publish_cluster", b"publish_cluster", "reserve_ids", b"reserve_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_cluster", b"add_cluster", "change", b"change", "create_class", b"create_class", "create_cluster", b"create_cluster", "create_index", b"create_index", "create_property", b"create_property", "discard_cluster", b"discard_cluster", "drop_class", b"drop_class", "drop_cluster", b"drop_cluster", "drop_index", b"drop_index", "drop_property", b"drop_property", "preserve", b"preserve", "publish_cluster", b"publish_cluster", "reserve_ids", b"reserve_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["create_cluster", "drop_cluster", "create_class", "drop_class", "create_property", "drop_property", "create_index", "drop_index", "preserve", "publish_cluster", "add_cluster", "reserve_ids"]  # noqa: Y015
+    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["create_cluster", "drop_cluster", "create_class", "drop_class", "create_property", "drop_property", "create_index", "drop_index", "preserve", "publish_cluster", "add_cluster", "reserve_ids", "discard_cluster"]  # noqa: Y015
     _WhichOneofArgType_change: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_change) -> _WhichOneofReturnType_change | None: ...
 

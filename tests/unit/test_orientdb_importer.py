@@ -23,7 +23,7 @@ from quiesce.errors import (
     UnfinishedImport,
     UnknownDatabase,
 )
-from quiesce.orientdb import ImportProgress, Survey, import_export, importer
+from quiesce.orientdb import ImportProgress, Survey, import_export, plan, writing
 from quiesce.orientdb.compare import compare_with_database
 from quiesce.v1.database_pb2 import ClassDefinition, Database, IndexField, PropertyDefinition
 from quiesce.v1.record_pb2 import RecordKind
@@ -205,14 +205,14 @@ async def test_a_lost_answer_to_the_last_step_is_no_failure(cluster: ClusterInMe
 async def test_batches_are_bounded(cluster: ClusterInMemory, tmp_path: Path) -> None:
     path = write(tmp_path / "x.json", *(record(14, n, code=str(n), text="x" * 20_000) for n in range(1000)))
     await import_export(cluster, path, "x")
-    assert cluster.largest_write <= importer.BATCH_BYTES
-    assert 1 < cluster.most_in_flight <= importer.BATCHES_IN_FLIGHT
+    assert cluster.largest_write <= writing.BATCH_BYTES
+    assert 1 < cluster.most_in_flight <= writing.BATCHES_IN_FLIGHT
 
 
 async def test_a_record_over_the_limit(
     cluster: ClusterInMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importer, "RECORD_BYTES", 100)
+    monkeypatch.setattr(writing, "RECORD_BYTES", 100)
     with pytest.raises(RecordTooLarge):
         await import_export(cluster, write(tmp_path / "x.json", record(14, 0, text="x" * 101)), "x")
     assert cluster.databases == {}
@@ -221,7 +221,7 @@ async def test_a_record_over_the_limit(
 async def test_a_section_too_large_to_keep(
     cluster: ClusterInMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importer, "PRESERVED_BYTES", 100)
+    monkeypatch.setattr(plan, "PRESERVED_BYTES", 100)
     path = write(tmp_path / "x.json", sections=(CLUSTERS, '"other":"' + "x" * 100 + '"'))
     with pytest.raises(FileUnusable, match="section:other"):
         await import_export(cluster, path, "x")
