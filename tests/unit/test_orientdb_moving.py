@@ -46,7 +46,7 @@ def named(value: Any, by_id: dict[RID, Document], field: str) -> Any:
         # A map of links carries no type in any export.
         links = not isinstance(value, Document)
         return {
-            key: named(RID.parse(item) if links and str(item).startswith("#") else item, by_id, field)
+            key: named(RID.parse(item) if links and isinstance(item, str) and item[:1] == "#" else item, by_id, field)
             for key, item in value.items()
         }
     if isinstance(value, set | frozenset):
