@@ -38,7 +38,7 @@ class Work:
         log = self._place.directory / "log"
         try:
             self._child = await Child.start(
-                [*arguments, "--output", "json"], directory=self._place.directory, log=log, read=True
+                ["--output", "json", *arguments], directory=self._place.directory, log=log, read=True
             )
         except OSError as error:
             raise TransferFailed(detail=f"no process could be started: {error}") from error

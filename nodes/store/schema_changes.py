@@ -81,6 +81,8 @@ class _Changing:
         self.clusters = {cluster.name.lower(): cluster.id for cluster in self.message.clusters}
         self.ids = set(self.clusters.values())
         self.classes = {definition.name.lower(): definition for definition in self.message.classes}
+        # Definitions come from an export, and may be more than what is kept up to date here.
+        self.importing = self.message.state == DatabaseState.DATABASE_STATE_IMPORTING
 
     def refuse(self, detail: str) -> InvalidSchemaChange:
         return InvalidSchemaChange(database=self.message.name, detail=detail)
@@ -129,6 +131,7 @@ class _Changing:
 
     def publish_cluster(self, name: str) -> None:
         self._cluster(name).importing = False
+        self.importing = True
 
     def discard_cluster(self, name: str) -> None:
         if not self._cluster(name).importing:
@@ -257,7 +260,7 @@ class _Changing:
         if given.type.upper() not in PROPERTY_TYPES:
             raise self.refuse(f"property `{name}`: there is no type `{given.type}`")
         # Bounds of an import may be in a form that only OrientDB reads: kept for its export, not checked here.
-        if self.message.state == DatabaseState.DATABASE_STATE_ONLINE:
+        if not self.importing:
             problem = bound_problem(given)
             if problem:
                 raise self.refuse(f"property `{name}`: {problem}")
@@ -293,7 +296,7 @@ class _Changing:
         if index.maintained:
             for part in index.fields:
                 complete(part, self._declared(index.class_name, part.name))
-        elif self.message.state == DatabaseState.DATABASE_STATE_ONLINE:
+        elif not self.importing:
             raise self.refuse(f"an index of type `{index.type}` without a class and fields cannot be kept up to date")
         index.id = self.result.next_index
         self.result.next_index += 1

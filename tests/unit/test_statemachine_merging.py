@@ -75,6 +75,14 @@ def test_it_comes_in_whole_with_its_index(replica: Replica) -> None:
     assert replica.refused(alter(publish("more"), give("Person", "more")))[0] == "INVALID_SCHEMA_CHANGE"
 
 
+def test_definitions_of_an_export_come_with_it(replica: Replica) -> None:
+    """What only OrientDB reads or keeps up is kept, as in an import of a whole database."""
+    regexp = db.PropertyDefinition(name="name", type="STRING", regexp=r"\S+(.*\S+)*")
+    definitions = [new_class("Odd", properties=[regexp]), new_index("Odd", "name", kind="FULLTEXT")]
+    assert replica.refused(alter(*definitions))[0] == "INVALID_SCHEMA_CHANGE"
+    replica.ok(alter(publish("more"), *definitions))
+
+
 def test_a_key_that_is_taken_leaves_everything_as_it_was(replica: Replica) -> None:
     replica.ok(filled(3, name="Bob"), filled(4, name="Ada"))
     reason, fields = replica.refused(alter(publish("more"), new_class("Added"), give("Person", "more")))

@@ -42,7 +42,7 @@ _YES: Any = {"type": bool, "default": True, "show_default": True, "metavar": "BO
 @click.option("--include-manual-indexes", **_YES, help="Manual indexes, which are only kept.")
 @click.option("--dry-run", is_flag=True, help="Only check the file and report; without --merge no cluster is needed.")
 @click.option(
-    "--on-error", type=click.Choice([*OnError]), default=OnError.STOP, show_default=True,
+    "--on-error", type=click.Choice([one.value for one in OnError]), default=OnError.STOP.value, show_default=True,
     help="What to do with a record that cannot be imported.",
 )  # fmt: skip
 @click.option("--skipped", type=click.Path(path_type=Path), metavar="FILE", help="Where to list what was skipped.")
