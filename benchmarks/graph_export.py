@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import click
 from isal import igzip
@@ -68,10 +68,15 @@ def texts(records: int) -> Iterator[str]:
     yield _TAIL
 
 
+def _opened(path: Path) -> IO[bytes]:
+    if path.suffix != ".gz":
+        return path.open("wb")
+    return cast("IO[bytes]", igzip.IGzipFile(path, "wb", compresslevel=1))  # type: ignore[no-untyped-call]
+
+
 def write(path: Path, records: int) -> None:
     """Write an export, gzip where its name says so."""
-    file: IO[bytes] = igzip.open(path, "wb", compresslevel=1) if path.suffix == ".gz" else path.open("wb")
-    with file:
+    with _opened(path) as file:
         pending: list[str] = []
         for text in texts(records):
             pending.append(text)

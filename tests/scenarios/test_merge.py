@@ -58,7 +58,7 @@ def test_a_graph_comes_into_a_database_whose_ids_are_taken(cluster: Cluster, sha
         assert report["moved_clusters"]
         after = contents(client)
         assert {rid: after[rid] for rid in before} == before
-        in_file = {}
+        in_file: dict[RID, Document] = {}
         with ExportReader(path) as reader:
             for part in reader:
                 if isinstance(part, list):
