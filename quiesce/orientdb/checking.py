@@ -72,8 +72,8 @@ class Check:
         Raises:
             RecordTooLarge, InvalidDocument: nodes would not take a record, and it is not to be skipped.
         """
-        passage = self.plan.passage()
-        unique = UniqueKeys(self.keys, passage.placed, self.there)
+        passage = self.plan.passage(moving=False)
+        unique = UniqueKeys(self.keys, self.there)
         lost: set[tuple[int, int]] = set()
         questions: list[Question] = []
         async for records in self._records(passage):
@@ -101,7 +101,7 @@ class Check:
         for rid in lost:
             self.plan.found.skip(rid)
         self.found.skipped = len(lost)
-        passage = self.plan.passage()
+        passage = self.plan.passage(moving=False)
         async for _ in self._records(passage):
             pass
         return passage
@@ -119,21 +119,24 @@ class Check:
         """Find which keys records of the database have."""
         if self.client is None:
             return
+        follow = self.plan.passage().check.follow
         by_index: dict[str, list[Question]] = {}
         for one in questions:
             by_index.setdefault(one.index, []).append(one)
         for index, asked in by_index.items():
-            answer = await self.client.lookup(self.database, index, [one.values for one in asked], limit=1)
+            # The ids of the file become those of the database here: among themselves they are as different as before.
+            keys = [[follow(value) if link and value else value for value, link in one.values] for one in asked]
+            answer = await self.client.lookup(self.database, index, keys, limit=1)
             for one, holders in zip(asked, answer, strict=True):
                 for holder in holders:
-                    key = SharedKey(index, one.text, str(holder.rid), one.rid, one.record.byte)
+                    key = SharedKey(index, one.text, str(holder.rid), one.rid, one.record.byte, in_database=True)
                     self.found.shared_count += 1
                     self._shared(key, one.record, lost)
 
     async def _name_shared(self, unique: UniqueKeys, lost: set[tuple[int, int]]) -> None:
         """Find which records share their keys. Where they are to be skipped all are found, otherwise the first ones."""
         suspects = unique.suspects(None if self.skip else LISTED)
-        async for records in self._records(self.plan.passage()):
+        async for records in self._records(self.plan.passage(moving=False)):
             for record in records:
                 if record[:2] in lost:
                     continue
@@ -149,7 +152,7 @@ class Check:
             self.found.shared.append(one)
         if self.skip and record[:2] not in lost:
             lost.add(record[:2])
-            reason = f"key {one.key} of the unique index {one.index} belongs to {one.rid}"
+            reason = f"key {one.key} of the unique index {one.index} belongs to {one.holder}"
             self.skip(Skipped("records", f"#{record.cluster}:{record.position}", record.byte, reason))
 
     def _unfit(self, record: ExportedRecord, error: RecordTooLarge | InvalidDocument) -> None:

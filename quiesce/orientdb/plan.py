@@ -40,9 +40,12 @@ class ImportPlan:
         """Whether links have to be changed."""
         return self.options.migrate_links and not self.map.identity
 
-    def passage(self) -> Passage:
-        """Return what the records of the file go through on their way, with nothing counted yet."""
-        return Passage(self)
+    def passage(self, *, moving: bool = True) -> Passage:
+        """Return what the records of the file go through on their way, with nothing counted yet.
+
+        `moving`: links follow; for a look that is enough at the ids of the file.
+        """
+        return Passage(self, moving=moving)
 
     def clusters(self) -> list[Cluster]:
         """Return the clusters, with their new ids."""
@@ -145,11 +148,11 @@ def _blob_clusters(value: Any, cluster: Callable[[int], int]) -> Any:
 class Passage:
     """What records of the file go through before they are written: dates become numbers, links follow."""
 
-    def __init__(self, plan: ImportPlan) -> None:
+    def __init__(self, plan: ImportPlan, *, moving: bool) -> None:
         found, options = plan.found, plan.options
         types = property_types(found.schema.classes)
         untyped = 0 < found.info.exporter_version < FIRST_TYPED
-        moved = plan.map.__getitem__ if plan.moves else None
+        moved = plan.map.__getitem__ if plan.moves and moving else None
         self._plan = plan
         self._map: RidMap | None = None if plan.map.identity else plan.map
         self.check = LinkCheck(found.resolves, LinkWalk(types, untyped), moved)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,14 +30,20 @@ class SharedKey:
     index: str
     # For people, as JSON.
     key: str
-    # The record that has it first, and the one that is to be imported behind it.
+    # The record that has it, of the file or of the database into which it is merged, and another one of the file.
     rid: str
     other: str
     # Where the other one begins in the unpacked file.
     byte: int
+    in_database: bool = False
+
+    @property
+    def holder(self) -> str:
+        """The record that has the key, in words."""
+        return f"{self.rid} of the database" if self.in_database else self.rid
 
     def __str__(self) -> str:
-        return f"index {self.index}, key {self.key}: {self.rid} and {self.other}"
+        return f"index {self.index}, key {self.key}: {self.holder} and {self.other} of the file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,8 @@ class Question:
     """A key of which a database that is there may have a record already."""
 
     index: str
-    values: list[Any]
+    # Each with whether it is a link.
+    values: list[tuple[Any, bool]]
     text: str
     rid: str
     record: ExportedRecord
@@ -113,18 +120,15 @@ class UniqueKeys:
 
     Args (of the constructor):
         keys: what the records of a cluster have in indexes, by the cluster's id in the file.
-        placed: the id that a record gets.
         there: names of indexes that a database has already, in which others may have a key.
     """
 
     def __init__(
         self,
         keys: Mapping[int, ClusterKeys],
-        placed: Callable[[ExportedRecord], Rid],
         there: frozenset[str] = frozenset(),
     ) -> None:
         self._keys = keys
-        self._placed = placed
         self._there = there
         self._hashes: dict[str, _Hashes] = {}
         self._first: dict[bytes, Rid] = {}
@@ -159,8 +163,9 @@ class UniqueKeys:
             for entry in entries:
                 hashes.add(entry)
                 if plan.name in self._there:
-                    values, _ = decode_key(plan.fields, entry[len(plan.prefix) :])
-                    rid = "#{}:{}".format(*self._placed(record))
+                    key, _ = decode_key(plan.fields, entry[len(plan.prefix) :])
+                    values = [(one, part.key_type == "LINK") for one, part in zip(key, plan.fields, strict=True)]
+                    rid = f"#{record.cluster}:{record.position}"
                     questions.append(Question(plan.name, values, plan.text(entry), rid, record))
         return questions
 
@@ -188,7 +193,7 @@ class UniqueKeys:
         """
         mine: list[bytes] = []
         found = []
-        rid = self._placed(record)
+        rid = record[:2]
         for plan, entries in self.entries(record):
             hashes = suspects.get(plan.name, frozenset())
             for entry in entries:

@@ -100,15 +100,35 @@ async def test_keys_that_the_database_has_are_all_named(cluster: ClusterInMemory
     assert caught.value.fields["count"] == "3"
     assert state(cluster) == before
     report = await import_export(cluster, path, "x", ImportOptions(merge=True, dry_run=True))
-    assert {(one.key, one.rid, one.other) for one in report.shared_keys_listed} == {
-        ('"two"', "#15:3", "#16:0"),
-        ('"one"', "#14:0", "#16:3"),
-        ('"new"', "#16:1", "#16:2"),
+    assert {(one.key, one.rid, one.in_database, one.other) for one in report.shared_keys_listed} == {
+        ('"two"', "#15:3", True, "#14:0"),
+        ('"one"', "#14:0", True, "#14:3"),
+        ('"new"', "#14:1", False, "#14:2"),
     }
     assert state(cluster) == before
     report = await import_export(cluster, path, "x", ImportOptions(merge=True, on_error=OnError.SKIP))
     assert (report.records, report.skipped) == (1, 3)
     assert sorted(cluster.databases["x"].records) == [(14, 0), (15, 3), (16, 1)]
+
+
+async def test_a_link_as_a_key_is_that_of_the_database(cluster: ClusterInMemory, tmp_path: Path) -> None:
+    """The same text means another record in the file; only what is equal after the merge is a duplicate."""
+    index = INDEXES.replace('"A.code"', '"A.next"').replace('"field":"code"', '"field":"next"')
+    linked = index.replace('"keyType":"STRING"', '"keyType":"LINK"')
+    cluster = ClusterInMemory()
+    first = write(tmp_path / "first.json", record(14, 0, next="#14:0"), sections=(CLUSTERS, SCHEMA, linked))
+    await import_export(cluster, first, "x")
+    path = write(tmp_path / "x.json", record(14, 0, next="#14:0"), sections=(CLUSTERS, SCHEMA, linked))
+    await import_export(cluster, path, "x", MERGE)
+    assert cluster.databases["x"].records[16, 0].body == b'{"@class":"A","next":"#16:0"}'
+    path = write(
+        tmp_path / "x.json",
+        record(14, 0, next="#14:5"),
+        record(14, 1, next="#14:5"),
+        sections=(CLUSTERS, SCHEMA, linked),
+    )
+    with pytest.raises(DuplicateKeyInExport):
+        await import_export(cluster, path, "x", MERGE)
 
 
 @pytest.mark.parametrize(
