@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from quiesce.orientdb.escapes import Number, Pairs, pairs, written
 from quiesce.orientdb.record_text import ExportedRecord
 from quiesce.v1.database_pb2 import ClassDefinition
@@ -17,6 +19,9 @@ FIRST_TYPED = 9
 LISTED = 1_000
 
 _CANDIDATE = re.compile(rb'"#(-?\d+):(-?\d+)"')
+# Characters of a record id that are written as escapes: then its bytes do not show it.
+_ESCAPED = re.compile(rb"\\u00[23]")
+_fields = msgspec.json.Decoder(dict[str, Any]).decode
 _RID = re.compile(r"#(-?\d+):(-?\d+)")
 _LINK_CODES = frozenset("xnzmg")
 _LINK_TYPES = frozenset({"LINK", "LINKLIST", "LINKSET", "LINKMAP", "LINKBAG"})
@@ -72,6 +77,34 @@ class LinkWalk:
             found.append((name, followed))
         return found
 
+    def count(self, fields: dict[str, Any]) -> int:
+        """Return how many links with the form of a record id a document has, parsed as JSON usually is."""
+        entries = (entry.rpartition("=") for entry in fields.get("@fieldTypes", "").split(","))
+        codes = {name: code for name, _, code in entries}
+        declared = self.types.get(fields.get("@class", ""), {})
+        found = 0
+        for name, value in fields.items():
+            kind = declared.get(name)
+            if name[:1] == "@":
+                continue
+            if kind in _LINK_TYPES or codes.get(name) in _LINK_CODES:
+                found += _count_links(value)
+            elif kind is None or kind in _CONTAINERS:
+                found += self._count_inside(value, known=kind is not None or name in codes)
+        return found
+
+    def _count_inside(self, value: Any, *, known: bool) -> int:
+        if isinstance(value, dict):
+            if "@type" in value:
+                return self.count(value)
+            return sum(
+                _count_links(item) if isinstance(item, str) and not known else self._count_inside(item, known=known)
+                for item in value.values()
+            )
+        if isinstance(value, list):
+            return sum(self._count_inside(item, known=known) for item in value)
+        return _count_links(value) if self.untyped and not known and isinstance(value, str) else 0
+
     def _inside(self, value: Any, visit: Visit, path: str, *, known: bool) -> Any:
         """Return a value that is no link itself, with the links inside; `known`: something says what it is."""
         if isinstance(value, Pairs):
@@ -91,6 +124,14 @@ class LinkWalk:
         if isinstance(value, str) and not isinstance(value, Number) and self.untyped and not known:
             return visit(path, value)
         return value
+
+
+def _count_links(value: Any) -> int:
+    if isinstance(value, str):
+        return _RID.fullmatch(value) is not None
+    if isinstance(value, list):
+        return sum(map(_count_links, value))
+    return sum(map(_count_links, value.values())) if isinstance(value, dict) else 0
 
 
 def _links(value: Any, visit: Visit, path: str) -> Any:
@@ -137,7 +178,12 @@ class LinkCheck:
                     self.resolved += 1
                 else:
                     missing = True
-            if missing or (candidates and self.moved):
+            escaped = b"\\u00" in record.body and record.kind == _DOCUMENT and _ESCAPED.search(record.body) is not None
+            quick = candidates and not missing and not escaped
+            if quick and self.moved and self.walk.count(_fields(record.body)) == len(candidates):
+                # All that looks like a record id is a link: it need not be written anew.
+                found.append(record._replace(body=_CANDIDATE.sub(self._follow_match, record.body)))
+            elif missing or escaped or (candidates and self.moved):
                 # Only a type tells a link from a text that looks like one; that needs the document.
                 self._record = f"#{record.cluster}:{record.position}"
                 fields = self.walk.document(pairs(record.body), self._visit)
@@ -145,6 +191,10 @@ class LinkCheck:
             else:
                 found.append(record)
         return found
+
+    def _follow_match(self, found: re.Match[bytes]) -> bytes:
+        assert self.moved is not None  # noqa: S101 - asked only where ids change
+        return b'"#%d:%d"' % self.moved((int(found[1]), int(found[2])))
 
     def follow(self, text: str) -> str:
         """Return a record id's text as it is after the import."""

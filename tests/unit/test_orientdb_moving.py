@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from orientdb_cluster_in_memory import ClusterInMemory
 from orientdb_files import CLUSTERS, SCHEMA, record, write
 
 from quiesce.orientdb import ImportOptions, import_export
+from quiesce.orientdb.escapes import pairs, written
+from quiesce.orientdb.links import LinkCheck, LinkWalk
+from quiesce.orientdb.reader import ExportReader
+from quiesce.orientdb.record_text import ExportedRecord
 from quiesce.orientdb.rid_map import RidMap
 from quiesce.orientdb.rid_set import RidSet
 from quiesce.records.decoding import decode_document
@@ -174,8 +180,6 @@ async def test_the_mapping_can_be_kept(cluster: ClusterInMemory, tmp_path: Path)
 
 
 def test_a_map_is_one_to_one_for_missing_records_too(tmp_path: Path) -> None:
-    from quiesce.orientdb.reader import ExportReader
-
     path = write(tmp_path / "x.json", *(record(14, n) for n in (0, 1, 5, 9, 10, 11)), sections=())
     rids = RidSet()
     with ExportReader(path) as reader:
@@ -188,3 +192,40 @@ def test_a_map_is_one_to_one_for_missing_records_too(tmp_path: Path) -> None:
     everything = [moved[14, n] for n in range(40)]
     assert len(set(everything)) == 40
     assert dict(moved.changed())[14, 5] == (3, 2)
+
+
+TEXTS = st.sampled_from(["#14:0", "#15:3", "a #14:0", "\\", '"#14:0"', "é", "#-1:-1"])
+CODES = st.sampled_from(["", "x", "z", "n", "g", "m", "e", "l"])
+
+
+def documents_of(values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Return documents with the fields a to d, some of which have a code, and some a declared type."""
+    fields = st.dictionaries(st.sampled_from("abcd"), st.tuples(values, CODES), max_size=4)
+
+    def document(given: dict[str, tuple[Any, str]]) -> dict[str, Any]:
+        types = ",".join(f"{name}={code}" for name, (_, code) in given.items() if code)
+        named = {name: value for name, (value, _) in given.items()}
+        return {"@type": "d", "@class": "A", **named, **({"@fieldTypes": types} if types else {})}
+
+    return fields.map(document)
+
+
+VALUES = st.recursive(
+    TEXTS | st.none() | st.integers(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3) | documents_of(inner),
+    max_leaves=8,
+)
+
+
+@given(document=documents_of(VALUES), untyped=st.booleans(), ascii_only=st.booleans())
+def test_the_quick_way_and_the_careful_one_agree(document: dict[str, Any], untyped: bool, ascii_only: bool) -> None:
+    body = json.dumps(document, ensure_ascii=ascii_only).encode().replace(b"#15", b"\\u002315" if untyped else b"#15")
+    walk = LinkWalk({"A": {"a": "STRING", "b": "LINKLIST"}}, untyped)
+
+    def moved(rid: tuple[int, int]) -> tuple[int, int]:
+        return rid[0] + 100, rid[1] + 1
+
+    record = ExportedRecord(14, 0, 1, RecordKind.RECORD_KIND_DOCUMENT, body, 0)
+    [quick] = LinkCheck(lambda _: True, walk, moved).look_at([record])
+    careful = walk.document(pairs(body), LinkCheck(lambda _: True, walk, moved)._visit)
+    assert json.loads(quick.body) == json.loads(written(careful))
