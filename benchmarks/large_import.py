@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -23,28 +24,31 @@ CASES = {
 
 def run(directory: Path, *, records: int = RECORDS, cases: dict[str, list[str]] | None = None) -> None:
     """Measure and print, one line a case."""
-    file = directory / "graph.json.gz"
-    graph_export.write(file, records)
-    print(f"{records:,} records, {file.stat().st_size / 1e6:.1f} MB")
-    with Cluster(directory / "cluster") as cluster:
-        for number, (name, options) in enumerate((cases or CASES).items()):
-            command = [sys.executable, "-m", "quiesce", "import", str(file), "--database", f"graph{number}", *options]
-            started = time.perf_counter()
-            process = subprocess.Popen(
-                [*command, "--cluster", cluster.addresses],
-                cwd=ROOT,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            _, status, usage = os.wait4(process.pid, 0)
-            seconds = time.perf_counter() - started
-            if status:
-                raise RuntimeError(f"the import ended with {os.waitstatus_to_exitcode(status)}")
-            print(
-                f"{name}: {seconds:.1f} s, {records / seconds:,.0f} records/s, "
-                f"at most {usage.ru_maxrss / 1024:.0f} MiB, "
-                f"{usage.ru_utime + usage.ru_stime:.1f} s of processor"
-            )
-            with cluster.client() as client:
-                for one in client.list_databases():
-                    client.drop_database(one.name)
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=directory) as scratch:
+        file = Path(scratch) / "graph.json.gz"
+        graph_export.write(file, records)
+        print(f"{records:,} records, {file.stat().st_size / 1e6:.1f} MB")
+        with Cluster(Path(scratch) / "cluster") as cluster:
+            for number, (name, options) in enumerate((cases or CASES).items()):
+                database = f"graph{number}"
+                print(f"{name}: {_measure(cluster, file, database, records, options)}", flush=True)
+                with cluster.client() as client:
+                    if database in [one.name for one in client.list_databases()]:
+                        client.drop_database(database)
+
+
+def _measure(cluster: Cluster, file: Path, database: str, records: int, options: list[str]) -> str:
+    command = [sys.executable, "-m", "quiesce", "import", str(file), "--database", database, *options]
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [*command, "--cluster", cluster.addresses], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - started
+    if status:
+        raise RuntimeError(f"the import ended with {os.waitstatus_to_exitcode(status)}")
+    return (
+        f"{seconds:.1f} s, {records / seconds:,.0f} records/s, at most {usage.ru_maxrss / 1024:.0f} MiB, "
+        f"{usage.ru_utime + usage.ru_stime:.1f} s of processor"
+    )
