@@ -12,7 +12,7 @@ import msgspec
 from coordinator.child import Child
 from coordinator.transfer.spool import Place
 from quiesce import errors
-from quiesce.errors import DeadlineExceeded, QuiesceError, TransferFailed
+from quiesce.errors import DeadlineExceeded, InvalidRequest, QuiesceError, TransferFailed
 
 # What it has begun it takes back when it is asked to end, and it gives up after 30 s.
 END_S = 40.0
@@ -80,6 +80,8 @@ def _parsed(line: bytes) -> Line:
 def _failure(last_words: str, code: int, file_name: str) -> QuiesceError:
     try:
         said = msgspec.json.decode(last_words, type=dict[str, Any])
+        if said["reason"] == "USAGE":
+            return InvalidRequest(detail=said["message"])
         fields = {**said["fields"], **({"file": file_name} if "file" in said["fields"] else {})}
         return errors.from_reason(said["reason"], fields)
     except (msgspec.DecodeError, KeyError, TypeError):
