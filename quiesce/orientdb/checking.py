@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from quiesce.errors import InvalidDocument, RecordTooLarge
 from quiesce.orientdb.options import OnError
@@ -14,8 +14,10 @@ from quiesce.orientdb.reader import ExportReader
 from quiesce.orientdb.record_text import ExportedRecord, NotARecord
 from quiesce.orientdb.survey import Skipped
 from quiesce.orientdb.unique_keys import ClusterKeys, Question, SharedKey, UniqueKeys
-from quiesce.records.record import Record
 from quiesce.rpc.limits import GET_IDS, RECORD_BYTES
+
+if TYPE_CHECKING:
+    from quiesce.client.answers import Matches
 
 LISTED = 1_000
 # Answers carry the records that are found: few at once, as they may be large.
@@ -27,7 +29,7 @@ class LookupClient(Protocol):
 
     async def lookup(  # noqa: D102
         self, database: str, index_name: str, keys: Sequence[Sequence[Any]], *, limit: int = 0
-    ) -> Sequence[Sequence[Record]]: ...
+    ) -> Sequence[Matches]: ...
 
 
 @dataclass(slots=True)
@@ -126,12 +128,19 @@ class Check:
         for index, asked in by_index.items():
             # The ids of the file become those of the database here: among themselves they are as different as before.
             keys = [[follow(value) if link and value else value for value, link in one.values] for one in asked]
-            answer = await self.client.lookup(self.database, index, keys, limit=1)
-            for one, holders in zip(asked, answer, strict=True):
-                for holder in holders:
-                    key = SharedKey(index, one.text, str(holder.rid), one.rid, one.record.byte, in_database=True)
-                    self.found.shared_count += 1
-                    self._shared(key, one.record, lost)
+            waiting = list(zip(asked, keys, strict=True))
+            while waiting:
+                answer = await self.client.lookup(self.database, index, [key for _, key in waiting], limit=1)
+                again = []
+                for (one, key), holders in zip(waiting, answer, strict=True):
+                    if holders.truncated and not holders:
+                        # The records before it have filled the answer.
+                        again.append((one, key))
+                    for holder in holders:
+                        shared = SharedKey(index, one.text, str(holder.rid), one.rid, one.record.byte, in_database=True)
+                        self.found.shared_count += 1
+                        self._shared(shared, one.record, lost)
+                waiting = again
 
     async def _name_shared(self, unique: UniqueKeys, lost: set[tuple[int, int]]) -> None:
         """Find which records share their keys. Where they are to be skipped all are found, otherwise the first ones."""

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
+from quiesce.client.answers import Matches
 from quiesce.errors import DatabaseExists, DatabaseImporting, DuplicateKey, InvalidSchemaChange, UnknownDatabase
-from quiesce.records.record import Record as PublicRecord
 from quiesce.v1.database_pb2 import Cluster, Database, DatabaseState, SchemaChange
-from quiesce.v1.record_pb2 import Create, Operation, Record, RecordKind, ScanResponse, WriteResponse
+from quiesce.v1.record_pb2 import Create, LookupMatch, Operation, Record, RecordKind, ScanResponse, WriteResponse
 
 IMPORTING = DatabaseState.DATABASE_STATE_IMPORTING
 ONLINE = DatabaseState.DATABASE_STATE_ONLINE
@@ -39,6 +39,8 @@ class ClusterInMemory:
     fail_alter: tuple[int, BaseException] | None = None
     lose_answer_of_alter: tuple[int, Exception] | None = None
     altered: int = 0
+    # So many records fill the answer of a lookup.
+    lookup_most: int = 1_000
     # Records that vanish without a word.
     swallow: set[tuple[int, int]] = field(default_factory=set)
     # Break the scan after the message of this number, so many times.
@@ -160,13 +162,20 @@ class ClusterInMemory:
 
     async def lookup(
         self, database: str, index_name: str, keys: Sequence[Sequence[Any]], *, limit: int = 0
-    ) -> list[list[PublicRecord]]:
+    ) -> list[Matches]:
         stored = self._named(database)
         assert index_name in [one.name for one in stored.definition.indexes]
         found = []
+        full = 0
         for key in keys:
             rid = stored.keys.get((index_name, msgspec.json.encode(key[0]).decode()))
-            found.append([] if rid is None else [PublicRecord.of(stored.records[rid])])
+            match = LookupMatch()
+            if rid is not None and full == self.lookup_most:
+                match.truncated = True
+            elif rid is not None:
+                match.records.append(stored.records[rid])
+                full += 1
+            found.append(Matches(match))
         return found
 
     async def publish_database(self, name: str) -> Database:
