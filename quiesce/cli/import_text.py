@@ -42,8 +42,7 @@ class ImportLines(ImportProgress):
         self._output = output
         self._file = file
         self._skipped = skipped
-        self._size = 0
-        self._stack = stack
+        self._size = self._records = 0
         self._bars = stack.enter_context(ExitStack())
         self._title = ""
         self._bar: Progress | None = None
@@ -73,6 +72,7 @@ class ImportLines(ImportProgress):
         """Go on to the records."""
         self._bars.close()
         self._bar = None
+        self._records = survey.records
         engine = f" by OrientDB {survey.info.engine_version}" if survey.info.engine_version else ""
         self._output.message(
             f"The file is whole: {survey.records:,} records, {len(survey.schema.classes)} classes, "
@@ -92,14 +92,18 @@ class ImportLines(ImportProgress):
 
     def written(self, records: int, total: int) -> None:
         """Move the bar."""
-        if self._title != "Import" or self._bar is None:
-            self._output.message("Importing records...")
-            self._next("Import", total, "records")
+        self._importing()
         if self._bar is not None:
             self._bar.update(records, total)
 
+    def _importing(self) -> None:
+        if self._title != "Import":
+            self._output.message("Importing records...")
+            self._next("Import", self._records, "records")
+
     def cluster_done(self, name: str, records: int) -> None:
         """Print the line that OrientDB prints."""
+        self._importing()
         self._output.message(
             f"- Imported records into the cluster '{name}': {records} records", cluster=name, records=records
         )
