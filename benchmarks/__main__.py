@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import budget, load_cases, memory, orientdb_cases, restart, snapshot_cases
+from benchmarks import budget, large_import, load_cases, memory, orientdb_cases, restart, snapshot_cases
 from benchmarks.etcd.cluster import EtcdMissing, require_etcd
 from benchmarks.measure import Noise, Run, machine_noise
 from benchmarks.profile import ProfilerMissing, require_profiler
@@ -46,6 +46,7 @@ OTHERS: dict[str, Callable[[Path], None]] = {
         directory, "incremental", "Snapshots after a change, at two sizes", snapshot_cases.incremental
     ),
     "budget": lambda directory: _rows(directory, "budget", "What a backup costs clients", budget.measure),
+    "large-import": lambda directory: large_import.run(directory),  # noqa: PLW0108 - as above
     "memory": lambda directory: memory.run(directory, memory.SECONDS, list(memory.CASES)),
     "restart": lambda directory: restart.run(
         directory, entries=restart.ENTRIES, restarts=restart.RESTARTS, cases=restart.CASES

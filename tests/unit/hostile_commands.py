@@ -9,7 +9,7 @@ from state_entries import (
 )
 
 from nodes.store.constraints import PROPERTY_TYPES
-from nodes.store.index_key import KEY_TYPES
+from quiesce.indexing.key import KEY_TYPES
 from quiesce.v1 import database_pb2 as db
 from quiesce.v1 import node_pb2, peer_pb2, record_pb2
 
@@ -300,6 +300,11 @@ CHANGES = st.one_of(
     st.builds(db.SchemaChange, create_index=INDEX_DEFINITIONS),
     st.builds(db.SchemaChange, drop_index=INDEX_NAMES),
     st.builds(db.SchemaChange, preserve=st.builds(db.PreserveSection, section=TEXTS, json=RAW)),
+    st.builds(db.SchemaChange, create_cluster=st.builds(db.Cluster, id=CLUSTERS, name=TEXTS, importing=st.booleans())),
+    st.builds(db.SchemaChange, publish_cluster=TEXTS),
+    st.builds(db.SchemaChange, discard_cluster=TEXTS),
+    st.builds(db.SchemaChange, add_cluster=st.builds(db.AddCluster, class_name=TEXTS, cluster=TEXTS)),
+    st.builds(db.SchemaChange, reserve_ids=st.builds(db.ReserveIds, cluster=CLUSTERS, next_position=U64)),
     st.just(db.SchemaChange()),
 )
 SESSIONS = mostly(st.sampled_from((0, 0, 0, 1 << 16)), U64)

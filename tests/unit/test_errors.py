@@ -2,22 +2,15 @@
 
 import re
 import string
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from quiesce.errors import QuiesceError, StaleVersion, Unavailable, all_errors, from_reason
 
-RANGES = {
-    range(1, 2),
-    range(10, 20),
-    range(20, 40),
-    range(40, 60),
-    range(60, 70),
-    range(70, 90),
-    range(90, 110),
-    range(125, 130),
-}
+STARTS = (10, 20, 40, 60, 70, 90, 110, 120, 125, 130, 140)
+RANGES = {range(1, 2), *(range(*ends) for ends in pairwise(STARTS))}
 EVERY = pytest.mark.parametrize("error", all_errors(), ids=lambda error: error.__name__)
 
 

@@ -54,6 +54,7 @@ def commands(directory: Path, layout: Layout, metrics_port: int = 0) -> dict[str
         *("--listen", layout.coordinator, "--cluster", cluster_addresses, "--repository", layout.repository),
         *("--drill-directory", str(directory / "drills")),
         *metrics(0),
+        *("--transfer-directory", str(directory / "transfers")),
     ]
     return children
 
