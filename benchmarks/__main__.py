@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import load_cases, memory, orientdb_cases, restart, snapshot_cases
+from benchmarks import large_import, load_cases, memory, orientdb_cases, restart, snapshot_cases
 from benchmarks.etcd.cluster import EtcdMissing, require_etcd
 from benchmarks.measure import Noise, Run, machine_noise
 from benchmarks.profile import ProfilerMissing, require_profiler
@@ -43,6 +43,7 @@ CASES = {
 # What is not a comparison of rates.
 OTHERS: dict[str, Callable[[Path], None]] = {
     "incremental": lambda directory: _incremental(directory),  # noqa: PLW0108 - it is defined below
+    "large-import": lambda directory: large_import.run(directory),  # noqa: PLW0108 - as above
     "memory": lambda directory: memory.run(directory, memory.SECONDS, list(memory.CASES)),
     "restart": lambda directory: restart.run(
         directory, entries=restart.ENTRIES, restarts=restart.RESTARTS, cases=restart.CASES

@@ -9,6 +9,8 @@ from pathlib import Path
 from coordinator.drills.scratch import default_scratch
 from coordinator.job import Policy
 from coordinator.jobs import GREATEST_LEASE_MS, LEAST_LEASE_MS
+from coordinator.transfer.spool import default_spool
+from quiesce.cli.units import size_bytes
 from quiesce.daemon.configuration import DAY_MS, LOG_KEYS, Key, milliseconds, parse_values, whole
 from quiesce.errors import InvalidConfiguration
 
@@ -25,6 +27,10 @@ class CoordinatorConfig:
     repository: str
     # Where throw-away nodes of drills live.
     drill_directory: Path
+    # Where files of transfers lie meanwhile, how many bytes of them together, and how many transfers at a time.
+    transfer_directory: Path
+    transfer_limit: int
+    transfers: int
     policy: Policy
     garbage_grace_ms: int
     log_format: str
@@ -63,6 +69,13 @@ def _directory(key: str, value: object) -> Path | None:
     return Path(value).expanduser().absolute() if str(value) else None
 
 
+def _size(key: str, value: object) -> int:
+    try:
+        return size_bytes(str(value))
+    except ValueError as error:
+        raise InvalidConfiguration(detail=f"{key}: {error}") from None
+
+
 _wait = milliseconds(1_000, DAY_MS)
 KEYS = (
     Key("listen", _address, "127.0.0.1:7100", "host:port to listen on."),
@@ -70,6 +83,9 @@ KEYS = (
     Key("cluster", _addresses, "127.0.0.1:7101,127.0.0.1:7102,127.0.0.1:7103", "host:port of the cluster's nodes."),
     Key("repository", _repository, "", "The directory for snapshots where a request names none; nodes must see it."),
     Key("drill_directory", _directory, "", "Where drills restore snapshots to; otherwise where temporary files are."),
+    Key("transfer_directory", _directory, "", "Where files of transfers lie; otherwise where temporary files are."),
+    Key("transfer_limit", _size, "16GiB", "Bytes of all files of transfers together."),
+    Key("transfers", whole(0, 64), 2, "Imports and exports by way of this coordinator at a time; 0: none."),
     Key("lease", milliseconds(LEAST_LEASE_MS, GREATEST_LEASE_MS), "30s", "A replica is back within it, whatever dies."),
     Key("drain_timeout", _wait, "60s", "How long running calls of the replica may take."),
     Key("checkpoint_timeout", _wait, "60s", "How long the replica may take to reach the mark."),
@@ -104,6 +120,9 @@ def coordinator_config(values: Mapping[str, object]) -> CoordinatorConfig:
         cluster=parsed["cluster"],
         repository=parsed["repository"],
         drill_directory=parsed["drill_directory"] or default_scratch(parsed["listen"]),
+        transfer_directory=parsed["transfer_directory"] or default_spool(parsed["listen"]),
+        transfer_limit=parsed["transfer_limit"],
+        transfers=parsed["transfers"],
         policy=policy,
         garbage_grace_ms=parsed["garbage_grace"],
         log_format=parsed["log_format"],

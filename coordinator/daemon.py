@@ -30,11 +30,13 @@ from coordinator.retention.service import RetentionService
 from coordinator.service import SERVICE, BackupsService, locate
 from coordinator.snapshots import Snapshots
 from coordinator.threads import RepositoryThreads
+from coordinator.transfer import SERVICE as TRANSFER_SERVICE
+from coordinator.transfer import Spool, TransferService
 from quiesce.client import AsyncClient
 from quiesce.errors import QuiesceError
 from quiesce.rpc import Server, open_server
 from quiesce.snapshot import new_snapshot_id
-from quiesce.v1 import backup_pb2_grpc, drill_pb2_grpc, policy_pb2_grpc, retention_pb2_grpc
+from quiesce.v1 import backup_pb2_grpc, drill_pb2_grpc, policy_pb2_grpc, retention_pb2_grpc, transfer_pb2_grpc
 
 log = structlog.get_logger()
 
@@ -42,6 +44,10 @@ SERVICES = [SERVICE, POLICIES_SERVICE, DRILLS_SERVICE, RETENTION_SERVICE]
 # Five seconds from SIGTERM to the end: jobs are left to the next coordinator first.
 STOP_JOBS_S = 4.0
 STOP_CALLS_S = 0.5
+# What a transfer has begun and cannot take back by then stays, unseen.
+STOP_TRANSFERS_S = 2.0
+# Bringing a merge into service is one step, which may take ten minutes.
+TRANSFER_IDLE_S = 660.0
 MEMBERS_EVERY_S = 5.0
 READY_LOOK_S = 0.1
 
@@ -82,6 +88,13 @@ def make_drills(
         owner=f"{socket.gethostname()}:{config.drill_directory}",
         check_leads=check_leads,
     )
+
+
+def make_transfers(config: CoordinatorConfig) -> TransferService:
+    """Return the service for imports and exports by way of this coordinator."""
+    spool = Spool(config.transfer_directory, limit=config.transfer_limit, most=config.transfers)
+    stall_s = config.policy.stall_ms / 1000
+    return TransferService(spool=spool, cluster=config.cluster, stall_s=stall_s, idle_s=TRANSFER_IDLE_S)
 
 
 @contextlib.asynccontextmanager
@@ -173,10 +186,14 @@ async def serve(config: CoordinatorConfig) -> None:
             ),
             server.grpc,
         )
+        transfers = make_transfers(config)
+        transfer_pb2_grpc.add_TransferServicer_to_server(transfers, server.grpc)
         await server.set_serving("", True)
         for name in SERVICES:
             await server.set_serving(name, False)
-        port = await server.start(SERVICES)
+        # It does not matter to a transfer who leads.
+        await server.set_serving(TRANSFER_SERVICE, True)
+        port = await server.start([*SERVICES, TRANSFER_SERVICE])
         log.info("listening", address=config.listen, port=port, cluster=", ".join(config.cluster))
         works_of_leader = [jobs.lead, scheduler.run, drill_scheduler.run, lambda: keeper.run(jobs.ready)]
         held = asyncio.create_task(leadership.run())
@@ -193,6 +210,7 @@ async def serve(config: CoordinatorConfig) -> None:
             for task in (works, held, health, members, drills_ready):
                 task.cancel()
             await server.stop(STOP_CALLS_S)
+            await transfers.stop(STOP_TRANSFERS_S)
 
 
 async def _until(stop: asyncio.Event, *works: asyncio.Task[None]) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from demo.journal import Acknowledged
-from nodes.store.document import class_of
-from nodes.store.index_entries import entries_of
 from nodes.store.schema import DatabaseSchema
+from quiesce.indexing.body import class_of
+from quiesce.indexing.entries import entries_of
 from quiesce.rpc import open_channel
 from quiesce.v1 import database_pb2, record_pb2, record_pb2_grpc
 

@@ -2,7 +2,8 @@
 
 The docstring of a class is its message; names in braces are its fields. `docs/errors.md` is generated from this module.
 Exit codes: 1 unexpected, 2 wrong usage (click), 10-19 reaching a cluster, 20-39 data, 40-59 snapshots and rotation,
-60-69 files in OrientDB's format, 70-89 a node's own disk and start, 90-109 what coordinators do over time.
+60-69 files in OrientDB's format, 70-89 a node's own disk and start, 90-109 what coordinators do over time, 110-119
+merging and transfers.
 """
 
 from __future__ import annotations
@@ -452,8 +453,9 @@ class FileExists(QuiesceError):
 
 
 class DuplicateKeyInExport(DuplicateKey):
-    """{file} holds key {key} of the unique index `{index}` twice, in the records {rid} and {other}. Nothing was
-    imported.
+    """{file} cannot be imported: {count} keys of unique indexes belong to two records. The first is key {key} of index
+    `{index}`, in the records {rid} and {other}. Nothing was imported. `quiesce import --dry-run` lists them,
+    --on-error=skip leaves the later record out.
     """
 
     exit_code = 64
@@ -485,6 +487,29 @@ class UnfinishedImport(QuiesceError):
 
     exit_code = 67
     status = Status.ALREADY_EXISTS
+
+
+class MergeConflict(QuiesceError):
+    """{file} cannot be merged into database `{database}`, which defines some things in another way: {detail}. Nothing
+    was imported.
+    """
+
+    exit_code = 110
+    status = Status.FAILED_PRECONDITION
+
+
+class TransferRefused(QuiesceError):
+    """The coordinator takes no transfer at the moment: {detail}."""
+
+    exit_code = 111
+    status = Status.RESOURCE_EXHAUSTED
+
+
+class TransferFailed(QuiesceError):
+    """The transfer ended at the coordinator: {detail}."""
+
+    exit_code = 112
+    status = Status.INTERNAL
 
 
 # --- a node's own disk and start

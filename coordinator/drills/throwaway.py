@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from coordinator.drills.child import Child, free_port
+from coordinator.child import Child, free_port
 from coordinator.drills.model import Checked, Request, Restored, Step, Subject
 from coordinator.drills.scratch import Scratch
 from coordinator.restore import check_awaiting, restore

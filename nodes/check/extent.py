@@ -10,7 +10,7 @@ from nodes.check.rocksdb import mirrored
 from nodes.restore.proof import content_id_of
 from nodes.store import SnapshotReader, keys
 from nodes.store.engine import RECORDS, Engine
-from quiesce.orientdb.links import LinkCheck, property_types
+from quiesce.orientdb.links import LinkCheck, LinkWalk, property_types
 from quiesce.orientdb.record_text import LARGEST_CLUSTER, LARGEST_POSITION, ExportedRecord
 from quiesce.v1.database_pb2 import ClassDefinition, Database
 
@@ -66,7 +66,7 @@ class _Counting:
         for database in found:
             self._extents[database.id] = DatabaseExtent(database.name)
             types = property_types(_superclasses_first(database.classes))
-            self._links[database.id] = LinkCheck(self._resolves(database.id), types)
+            self._links[database.id] = LinkCheck(self._resolves(database.id), LinkWalk(types))
         return found
 
     def pages(self, database_id: int) -> Iterable[tuple[int, int, int]]:

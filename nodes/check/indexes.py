@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from nodes.store import keys
 from nodes.store.engine import INDEXES, RECORDS, Engine
-from nodes.store.index_entries import IndexPlan, entries_of, plan_index
 from nodes.store.keys import ENTRY_RID, after
 from nodes.store.schema import ClassPlan, DatabaseSchema
 from quiesce.errors import QuiesceError
+from quiesce.indexing.entries import IndexPlan, entries_of, plan_index
 from quiesce.v1.record_pb2 import RecordKind
 
 _PROGRESS_EVERY = 4096

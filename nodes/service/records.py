@@ -131,7 +131,7 @@ class RecordsService(record_pb2_grpc.RecordsServicer):
 
 
 def online(view: StoreView, name: str) -> database_pb2.Database:
-    """Return a database that may be read.
+    """Return a database that may be read, without the clusters that a merge is filling.
 
     Raises:
         UnknownDatabase: there is none of that name.
@@ -140,6 +140,10 @@ def online(view: StoreView, name: str) -> database_pb2.Database:
     database = view.database(name)
     if database.state == database_pb2.DATABASE_STATE_IMPORTING:
         raise DatabaseImporting(database=name)
+    seen = [cluster for cluster in database.clusters if not cluster.importing]
+    if len(seen) < len(database.clusters):
+        del database.clusters[:]
+        database.clusters.extend(seen)
     return database
 
 

@@ -94,13 +94,21 @@ def alter(working: Working, request: AlterSchemaRequest, index: int, commands_do
     result = change_schema(before, request.changes, next_cluster=next_cluster, next_index=next_index)
     _check_size(working, result)
     if not _needs_data(working, before, result):
+        _reserve(working, result)
         return working.counted(_store(working, result, index))
     working.flush(commands_done=commands_done)
     _bring_data_along(working, before, result)
+    _reserve(working, result)
     answer = working.counted(_store(working, result, index))
     # The last thing: what is written cannot be taken back.
     working.flush(commands_done=commands_done + 1)
     return answer
+
+
+def _reserve(working: Working, result: SchemaResult) -> None:
+    for cluster, position in sorted(result.reserved.items()):
+        following, count = working.pending.counter(result.message.id, cluster)
+        working.pending.set_counter(result.message.id, cluster, (max(following, position), count))
 
 
 def _check_size(working: Working, result: SchemaResult) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nodes.statemachine.pending import Draft
-from nodes.store.index_entries import IndexPlan
 from nodes.store.index_fill import duplicate
 from quiesce.errors import BatchTooLarge
+from quiesce.indexing.entries import IndexPlan
 
 # The keys that one request takes out and puts in: a small body may have many in a composite index.
 MAX_BYTES = 64 << 20

@@ -9,9 +9,7 @@ from nodes.statemachine.index_changes import IndexChanges
 from nodes.statemachine.pending import Draft
 from nodes.store import keys
 from nodes.store.constraints import check, check_unchanged
-from nodes.store.document import class_of
 from nodes.store.engine import INDEXES
-from nodes.store.index_entries import entries_of, plan_index
 from nodes.store.keys import ENTRY_RID, PAGE_SHIFT, RECORD, RECORD_HEADER, rid_text, split_record
 from nodes.store.lookup import key_of
 from nodes.store.schema import ClassPlan, DatabaseSchema
@@ -24,7 +22,11 @@ from quiesce.errors import (
     StaleVersion,
     UnknownClass,
     UnknownRecord,
+    UnknownRecordCluster,
 )
+from quiesce.indexing.body import class_of
+from quiesce.indexing.entries import entries_of, plan_index
+from quiesce.records.rid import MAX_POSITION
 from quiesce.v1.record_pb2 import Create, Delete, Expect, RecordKind, Update, WriteRequest, WriteResponse
 
 _DOCUMENT = RecordKind.RECORD_KIND_DOCUMENT
@@ -70,14 +72,14 @@ class _Writer:
         body, kind = create.body, create.kind
         cluster, plan = self._place(create)
         following, count = draft.counter(schema.id, cluster)
-        if schema.importing:
+        if schema.filling(cluster):
             position, version = self._imported(create)
         elif create.HasField("position") or create.HasField("version"):
             raise DatabaseNotImporting(database=schema.name)
         else:
             position, version = following, 1
-        if position > keys.MAX_POSITION:
-            raise InvalidRequest(detail=f"position {position} is over the limit of {keys.MAX_POSITION}")
+        if position > MAX_POSITION:
+            raise InvalidRequest(detail=f"position {position} is over the limit of {MAX_POSITION}")
         key = RECORD.pack(schema.id, cluster, position)
         value = RECORD_HEADER.pack(version, kind) + body
         self.response.written.add(cluster=cluster, position=position, version=version, kind=kind)
@@ -166,7 +168,7 @@ class _Writer:
             if by_class:
                 raise InvalidRequest(detail="a blob has no class: name a cluster for it")
             plan = schema.cluster_plan(create.cluster)
-            if plan is not None and not schema.importing:
+            if plan is not None and not schema.filling(create.cluster):
                 raise InvalidRequest(detail=f"cluster {create.cluster} is for documents of class `{plan.name}`")
             return create.cluster, plan
         if create.kind != _DOCUMENT:
@@ -186,7 +188,7 @@ class _Writer:
         where = f"a new record in cluster {cluster}"
         class_name = class_of(create.body, where)
         plan = schema.cluster_plan(cluster)
-        if not schema.importing and not _same_class(class_name, plan):
+        if not schema.filling(cluster) and not _same_class(class_name, plan):
             raise self._misplaced(class_name, plan, cluster, where)
         return cluster, plan
 
@@ -213,7 +215,8 @@ class _Writer:
         """Return key, version, kind and body of a record, by default as the operations so far have left it."""
         if self.schema.importing:
             raise DatabaseImporting(database=self.schema.name)
-        self.schema.cluster(cluster)
+        if self.schema.cluster(cluster).importing:
+            raise UnknownRecordCluster(cluster=cluster, database=self.schema.name)
         key = RECORD.pack(self.schema.id, cluster, position)
         value = (read or self.draft.record)(key)
         if value is None:

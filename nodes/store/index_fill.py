@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from nodes.store import keys
-from nodes.store.document import reader
 from nodes.store.engine import INDEXES, RECORDS, Batch, Engine
-from nodes.store.index_entries import IndexPlan, entries_of, plan_index
 from nodes.store.keys import ENTRY_RID, RECORD, rid_text, split_record
 from nodes.store.schema import DatabaseSchema
 from quiesce.errors import DuplicateKey
+from quiesce.indexing.body import reader
+from quiesce.indexing.entries import IndexPlan, entries_of, plan_index
 from quiesce.v1.record_pb2 import RecordKind
 
 # Entries a batch: a few MiB.

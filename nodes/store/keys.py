@@ -13,8 +13,6 @@ from quiesce.errors import DamagedStore
 PAGE_POSITIONS = 1024
 PAGE_SHIFT = 10
 
-MAX_CLUSTER_ID = 32_767
-MAX_POSITION = (1 << 63) - 1
 MAX_VERSION = (1 << 31) - 1
 
 DATABASE = struct.Struct(">I")

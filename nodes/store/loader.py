@@ -12,12 +12,12 @@ from pathlib import Path
 
 from nodes.store import fsync, keys
 from nodes.store.engine import META, PAGES, RECORDS, SCHEMA
-from nodes.store.index_entries import plan_index
 from nodes.store.index_fill import fill
 from nodes.store.schema import DatabaseSchema
 from nodes.store.state import STORE_FORMAT, encoded_database
 from nodes.store.store import Store
 from quiesce.errors import DirectoryNotEmpty, InvalidRequest
+from quiesce.indexing.entries import plan_index
 from quiesce.v1.database_pb2 import Database
 
 # One table file.

@@ -6,9 +6,9 @@ from decimal import Decimal, InvalidOperation
 
 import msgspec
 
-from nodes.store.index_entries import IndexPlan
-from nodes.store.index_key import UnfitKey, encode_key
 from quiesce.errors import InvalidRequest
+from quiesce.indexing.entries import IndexPlan
+from quiesce.indexing.key import UnfitKey, encode_key
 
 _decode = msgspec.json.Decoder(list, float_hook=Decimal).decode
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from nodes.store.constraints import Constraint, compile_constraints
-from nodes.store.document import Reader, reader
-from nodes.store.index_entries import IndexPlan, plan_index
 from quiesce.errors import IndexNotMaintained, UnknownClass, UnknownIndex, UnknownRecordCluster
+from quiesce.indexing.body import Reader, reader
+from quiesce.indexing.entries import IndexPlan, plan_index
 from quiesce.v1.database_pb2 import ClassDefinition, Cluster, Database, DatabaseState, IndexDefinition
 
 IMPORTING = DatabaseState.DATABASE_STATE_IMPORTING
@@ -134,6 +134,11 @@ class DatabaseSchema:
         if found is None:
             raise UnknownRecordCluster(cluster=cluster, database=self.name)
         return found
+
+    def filling(self, cluster: int) -> bool:
+        """Whether records come into a cluster with their positions and versions, unseen, from an import."""
+        found = self.clusters.get(cluster)
+        return self.importing or (found is not None and found.importing)
 
     def index(self, name: str) -> IndexDefinition:
         """Return an index that can be asked.

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from nodes.store.constraints import PROPERTY_TYPES, bound_problem
-from nodes.store.index_key import KEY_TYPES
-from nodes.store.keys import MAX_CLUSTER_ID
 from nodes.store.schema import DatabaseSchema
 from quiesce.errors import InvalidSchemaChange, UnknownClass
+from quiesce.indexing.definition import complete
+from quiesce.records.rid import MAX_CLUSTER_ID, MAX_POSITION
 from quiesce.v1.database_pb2 import (
+    AddCluster,
     ClassDefinition,
     Cluster,
     CreateProperty,
@@ -18,16 +19,13 @@ from quiesce.v1.database_pb2 import (
     DatabaseState,
     DropProperty,
     IndexDefinition,
-    IndexField,
     PreserveSection,
     PropertyDefinition,
+    ReserveIds,
     SchemaChange,
 )
 
 _MAINTAINED = ("UNIQUE", "NOTUNIQUE", "DICTIONARY")
-_COLLECTIONS = frozenset(("EMBEDDEDLIST", "EMBEDDEDSET", "LINKLIST", "LINKSET", "LINKBAG"))
-_MAPS = frozenset(("EMBEDDEDMAP", "LINKMAP"))
-_LINKS = frozenset(("LINKLIST", "LINKSET", "LINKBAG", "LINKMAP"))
 _NAME_BYTES = 512
 
 
@@ -42,6 +40,8 @@ class SchemaResult:
     created_clusters: list[int] = field(default_factory=list)
     dropped_indexes: list[int] = field(default_factory=list)
     created_indexes: list[int] = field(default_factory=list)
+    # The lowest position that records of a cluster may get, by its id.
+    reserved: dict[int, int] = field(default_factory=dict)
 
 
 def change_schema(
@@ -81,6 +81,8 @@ class _Changing:
         self.clusters = {cluster.name.lower(): cluster.id for cluster in self.message.clusters}
         self.ids = set(self.clusters.values())
         self.classes = {definition.name.lower(): definition for definition in self.message.classes}
+        # Definitions come from an export, and may be more than what is kept up to date here.
+        self.importing = self.message.state == DatabaseState.DATABASE_STATE_IMPORTING
 
     def refuse(self, detail: str) -> InvalidSchemaChange:
         return InvalidSchemaChange(database=self.message.name, detail=detail)
@@ -98,12 +100,15 @@ class _Changing:
         if name.lower() in self.clusters:
             raise self.refuse(f"there is a cluster `{name}` already")
         # Id 0 is a real one, but only `internal` has it; for any other name it means that none was given.
-        number = cluster.id if cluster.id or name.lower() == "internal" else self._next_cluster()
+        given = cluster.id > 0 or name.lower() == "internal"
+        # Old links may lead to an id that was given before; a record that a merge brings must not be their end.
+        used = cluster.importing and cluster.id < self.result.next_cluster
+        number = cluster.id if given and not used else self._next_cluster()
         if number > MAX_CLUSTER_ID:
             raise self.refuse(f"cluster id {number} is over the limit of {MAX_CLUSTER_ID}")
         if number in self.ids:
             raise self.refuse(f"there is a cluster with id {number} already")
-        self.message.clusters.add(id=number, name=name)
+        self.message.clusters.add(id=number, name=name, importing=cluster.importing)
         self.message.clusters.sort(key=lambda found: found.id)
         self.clusters[name.lower()] = number
         self.ids.add(number)
@@ -113,15 +118,44 @@ class _Changing:
     def _next_cluster(self) -> int:
         if self.result.next_cluster <= MAX_CLUSTER_ID:
             return self.result.next_cluster
-        free = next((number for number in range(1, MAX_CLUSTER_ID + 1) if number not in self.ids), None)
-        if free is None:
-            raise self.refuse(f"it has all of the {MAX_CLUSTER_ID + 1} clusters that are possible")
-        return free
+        for number in range(1, MAX_CLUSTER_ID + 1):
+            if number not in self.ids:
+                return number
+        raise self.refuse(f"it has all of the {MAX_CLUSTER_ID + 1} clusters that are possible")
+
+    def _cluster(self, name: str) -> Cluster:
+        found = next((cluster for cluster in self.message.clusters if cluster.name.lower() == name.lower()), None)
+        if found is None:
+            raise self.refuse(f"there is no cluster `{name}`")
+        return found
+
+    def publish_cluster(self, name: str) -> None:
+        self._cluster(name).importing = False
+        self.importing = True
+
+    def discard_cluster(self, name: str) -> None:
+        if not self._cluster(name).importing:
+            raise self.refuse(f"cluster `{name}` is in service, and not left by an import")
+        self._remove_cluster(self._cluster(name).id)
+
+    def add_cluster(self, change: AddCluster) -> None:
+        definition = self._class(change.class_name)
+        if definition.abstract:
+            raise self.refuse(f"class `{definition.name}` is abstract and cannot have clusters")
+        self._check_free(definition.name, self._cluster(change.cluster).id, self._owned())
+        definition.cluster_ids.append(self._cluster(change.cluster).id)
+
+    def reserve_ids(self, change: ReserveIds) -> None:
+        if change.cluster > MAX_CLUSTER_ID or change.next_position > MAX_POSITION:
+            raise self.refuse(f"#{change.cluster}:{change.next_position} is no record id")
+        if change.cluster in self.ids:
+            self.result.reserved[change.cluster] = max(
+                self.result.reserved.get(change.cluster, 0), change.next_position
+            )
+        self.result.next_cluster = max(self.result.next_cluster, change.cluster + 1)
 
     def drop_cluster(self, name: str) -> None:
-        number = self.clusters.get(name.lower())
-        if number is None:
-            raise self.refuse(f"there is no cluster `{name}`")
+        number = self._cluster(name).id
         for definition in self.message.classes:
             if number in definition.cluster_ids:
                 if len(definition.cluster_ids) == 1:
@@ -177,12 +211,9 @@ class _Changing:
         return self.clusters[name]
 
     def _check_clusters(self, definition: ClassDefinition) -> None:
-        owned = {number: other.name for other in self.message.classes for number in other.cluster_ids}
+        owned = self._owned()
         for number in definition.cluster_ids:
-            if number not in self.ids:
-                raise self.refuse(f"class `{definition.name}` names cluster {number}, which does not exist")
-            if number in owned:
-                raise self.refuse(f"cluster {number} belongs to class `{owned[number]}` already")
+            self._check_free(definition.name, number, owned)
         if len(set(definition.cluster_ids)) < len(definition.cluster_ids):
             raise self.refuse(f"class `{definition.name}` names a cluster twice")
         if not definition.HasField("default_cluster_id"):
@@ -191,6 +222,17 @@ class _Changing:
             raise self.refuse(
                 f"the default cluster {definition.default_cluster_id} is none of class `{definition.name}`"
             )
+
+    def _check_free(self, class_name: str, number: int, owned: dict[int, str]) -> None:
+        if number not in self.ids:
+            raise self.refuse(f"class `{class_name}` names cluster {number}, which does not exist")
+        if number in owned:
+            raise self.refuse(f"cluster {number} belongs to class `{owned[number]}` already")
+        if any(cluster.importing for cluster in self.message.clusters if cluster.id == number):
+            raise self.refuse(f"cluster {number} is being filled by an import, and class `{class_name}` cannot have it")
+
+    def _owned(self) -> dict[int, str]:
+        return {number: owner.name for owner in self.message.classes for number in owner.cluster_ids}
 
     def drop_class(self, name: str) -> None:
         definition = self._class(name)
@@ -218,7 +260,7 @@ class _Changing:
         if given.type.upper() not in PROPERTY_TYPES:
             raise self.refuse(f"property `{name}`: there is no type `{given.type}`")
         # Bounds of an import may be in a form that only OrientDB reads: kept for its export, not checked here.
-        if self.message.state == DatabaseState.DATABASE_STATE_ONLINE:
+        if not self.importing:
             problem = bound_problem(given)
             if problem:
                 raise self.refuse(f"property `{name}`: {problem}")
@@ -253,36 +295,14 @@ class _Changing:
             index.class_name = self._class(index.class_name).name
         if index.maintained:
             for part in index.fields:
-                self._complete(index, part)
-        elif self.message.state == DatabaseState.DATABASE_STATE_ONLINE:
+                complete(part, self._declared(index.class_name, part.name))
+        elif not self.importing:
             raise self.refuse(f"an index of type `{index.type}` without a class and fields cannot be kept up to date")
         index.id = self.result.next_index
         self.result.next_index += 1
         self.message.indexes.append(index)
         self.message.indexes.sort(key=lambda found: found.name)
         self.result.created_indexes.append(index.id)
-
-    def _complete(self, index: IndexDefinition, part: IndexField) -> None:
-        """Fill in from the property what the definition leaves open."""
-        declared = self._declared(index.class_name, part.name)
-        kind = declared.type.upper() if declared else ""
-        if part.by == IndexField.BY_UNSPECIFIED:
-            part.by = IndexField.BY_VALUE
-            if kind in _COLLECTIONS:
-                part.by = IndexField.BY_ITEM
-            elif kind in _MAPS:
-                part.by = IndexField.BY_MAP_KEY
-        if not part.key_type:
-            part.key_type = kind
-            if part.by == IndexField.BY_MAP_KEY:
-                part.key_type = "STRING"
-            elif part.by == IndexField.BY_ITEM and declared:
-                part.key_type = "LINK" if kind in _LINKS else declared.linked_type
-        part.key_type = part.key_type.upper()
-        if part.key_type not in KEY_TYPES:
-            part.key_type = "ANY"
-        if not part.collate:
-            part.collate = (declared.collate if declared else "") or "default"
 
     def _declared(self, class_name: str, name: str) -> PropertyDefinition | None:
         seen: set[str] = set()

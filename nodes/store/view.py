@@ -10,10 +10,18 @@ from rocksdict import RdictIter, Snapshot
 
 from nodes.store import keys, lookup
 from nodes.store.engine import INDEXES, META, RECORDS, point, scan
-from nodes.store.index_entries import plan_index
 from nodes.store.schema import DatabaseSchema
 from nodes.store.state import StoreState
-from quiesce.errors import AnswerTooLarge, DamagedStore, DatabaseImporting, StoreClosed, UnknownDatabase
+from quiesce.errors import (
+    AnswerTooLarge,
+    DamagedStore,
+    DatabaseImporting,
+    StoreClosed,
+    UnknownDatabase,
+    UnknownRecordCluster,
+)
+from quiesce.indexing.entries import plan_index
+from quiesce.records.rid import MAX_CLUSTER_ID, MAX_POSITION
 from quiesce.rpc.limits import ANSWER_BYTES
 from quiesce.v1.database_pb2 import Database
 from quiesce.v1.node_pb2 import RotationLease
@@ -129,7 +137,7 @@ class StoreView:
         missing: list[RecordId] = []
         for rid in ids:
             value = None
-            if rid.cluster <= keys.MAX_CLUSTER_ID:
+            if rid.cluster <= MAX_CLUSTER_ID and not schema.filling(rid.cluster):
                 value = point(snapshot, keys.RECORD.pack(schema.id, rid.cluster, rid.position), self._directory)
             if value is None:
                 missing.append(rid)
@@ -149,10 +157,11 @@ class StoreView:
             UnknownRecordCluster: there is none of that id.
         """
         schema = self._readable(database)
-        schema.cluster(cluster)
+        if schema.cluster(cluster).importing:
+            raise UnknownRecordCluster(cluster=cluster, database=database)
         begin, end = keys.cluster_range(schema.id, cluster)
         if after is not None:
-            begin = keys.RECORD.pack(schema.id, cluster, min(after, keys.MAX_POSITION) + 1)
+            begin = keys.RECORD.pack(schema.id, cluster, min(after, MAX_POSITION) + 1)
         return self._batches(self._scan(RECORDS, begin, end), batch)
 
     def _batches(self, rows: Iterator[tuple[bytes, bytes]], batch: int) -> Iterator[list[Record]]:

@@ -15,6 +15,7 @@ from quiesce.client.client import AsyncClient
 from quiesce.client.drills import Drills
 from quiesce.client.policies import Policies
 from quiesce.client.retention import Retention
+from quiesce.client.transfers import Transfers
 
 __all__ = [
     "Admin",
@@ -32,4 +33,5 @@ __all__ = [
     "Matches",
     "Policies",
     "Retention",
+    "Transfers",
 ]

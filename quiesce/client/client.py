@@ -253,10 +253,13 @@ class AsyncClient:
         attempts = self._calls.attempts("asking for the database", Effect.NONE)
         return await self._calls.unary(lambda node: node.databases.GetDatabase, request, attempts)
 
-    async def alter_schema(self, name: str, changes: Sequence[SchemaChange]) -> Database:
-        """Apply all the changes to a database's schema, or none."""
+    async def alter_schema(
+        self, name: str, changes: Sequence[SchemaChange], *, timeout_s: float | None = None
+    ) -> Database:
+        """Apply all the changes to a database's schema, or none; an index over many records takes its time."""
         request = database_pb2.AlterSchemaRequest(database=name, changes=changes)
-        return await self._change(lambda node: node.databases.AlterSchema, request, "changing the schema")
+        attempts = self._calls.attempts("changing the schema", Effect.TWICE, timeout_s)
+        return await self._calls.unary(lambda node: node.databases.AlterSchema, request, attempts, to=To.LEADER)
 
     async def publish_database(self, name: str) -> Database:
         """Make a database that was imported visible."""

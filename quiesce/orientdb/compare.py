@@ -10,8 +10,10 @@ from typing import Any
 from google.protobuf.message import Message
 
 from quiesce.errors import InvalidRequest
+from quiesce.orientdb.dates import DateTexts, time_zone
 from quiesce.orientdb.escapes import Number, Pairs, pairs
 from quiesce.orientdb.exporter import ExportClient
+from quiesce.orientdb.links import property_types
 from quiesce.orientdb.reader import ExportReader
 from quiesce.orientdb.record_text import ExportedRecord
 from quiesce.orientdb.survey import ENGINE_CLUSTERS, Survey, survey
@@ -92,10 +94,12 @@ def _definition(found: Survey) -> Database:
 
 
 def _records(found: Survey) -> Iterator[ExportedRecord]:
+    # A date is the same as text and as number, as an import turns one into the other.
+    dates = DateTexts(property_types(found.schema.classes), time_zone("UTC"), found.info.exporter_version)
     with ExportReader(found.path) as reader:
         for part in reader:
             if isinstance(part, list):
-                yield from found.wanted(part)
+                yield from dates.turn(found.wanted(part))
 
 
 def _compare_definitions(found: Differences, left: Database, right: Database) -> None:

@@ -58,6 +58,8 @@ class ExportedIndex:
 def parse_indexes(text: bytes) -> list[ExportedIndex]:
     """Return the indexes. Raises NotASection."""
     try:
+        # The decoder does not look into strings of what it leaves raw.
+        text.decode()
         return [_index(bytes(raw)) for raw in msgspec.json.decode(text, type=list[msgspec.Raw])]
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise NotASection(str(error)) from error

@@ -1,13 +1,13 @@
-"""Finds the links of records, and which of them lead nowhere."""
+"""Finds the links of records, which of them lead nowhere, and lets them follow records whose ids change."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from quiesce.orientdb.escapes import Number, Pairs, pairs
+from quiesce.orientdb.escapes import Number, Pairs, pairs, written
 from quiesce.orientdb.record_text import ExportedRecord
 from quiesce.v1.database_pb2 import ClassDefinition
 from quiesce.v1.record_pb2 import RecordKind
@@ -23,6 +23,10 @@ _LINK_TYPES = frozenset({"LINK", "LINKLIST", "LINKSET", "LINKMAP", "LINKBAG"})
 _CONTAINERS = frozenset({"EMBEDDED", "EMBEDDEDLIST", "EMBEDDEDSET", "EMBEDDEDMAP", "ANY"})
 _DOCUMENT = RecordKind.RECORD_KIND_DOCUMENT
 
+Rid = tuple[int, int]
+# Takes where a link stands and its text, returns the text that it is to have.
+Visit = Callable[[str, str], str]
+
 
 @dataclass(frozen=True, slots=True)
 class DanglingLink:
@@ -36,98 +40,145 @@ class DanglingLink:
         return f"{self.record} {self.field} -> {self.target}"
 
 
+@dataclass(frozen=True, slots=True)
+class LinkWalk:
+    """Visits every link of a document.
+
+    Args (of the constructor):
+        types: property types by class and name, inherited ones included; see `property_types`.
+        untyped: the export is so old that its links carry no type: what looks like a record id counts as link.
+    """
+
+    types: Mapping[str, Mapping[str, str]]
+    untyped: bool = False
+
+    def document(self, fields: Pairs, visit: Visit, path: str = "") -> Pairs:
+        """Return the fields of a document, each link as `visit` returned it."""
+        named: dict[str, Any] = dict(fields)
+        entries = (entry.rpartition("=") for entry in named.get("@fieldTypes", "").split(","))
+        codes = {name: code for name, _, code in entries}
+        declared = self.types.get(named.get("@class", ""), {})
+        found = Pairs()
+        for name, value in named.items():
+            kind = declared.get(name)
+            if name.startswith("@"):
+                followed = value
+            elif kind in _LINK_TYPES or codes.get(name) in _LINK_CODES:
+                followed = _links(value, visit, path + name)
+            elif kind is None or kind in _CONTAINERS:
+                followed = self._inside(value, visit, path + name, known=kind is not None or name in codes)
+            else:
+                followed = value
+            found.append((name, followed))
+        return found
+
+    def _inside(self, value: Any, visit: Visit, path: str, *, known: bool) -> Any:
+        """Return a value that is no link itself, with the links inside; `known`: something says what it is."""
+        if isinstance(value, Pairs):
+            if any(key == "@type" for key, _ in value):
+                return self.document(value, visit, path + ".")
+            found = Pairs()
+            for key, item in value:
+                # Every engine leaves link maps without a type.
+                link = isinstance(item, str) and not isinstance(item, Number) and not known
+                followed = (
+                    visit(f"{path}.{key}", item) if link else self._inside(item, visit, f"{path}.{key}", known=known)
+                )
+                found.append((key, followed))
+            return found
+        if isinstance(value, list):
+            return [self._inside(item, visit, f"{path}[{at}]", known=known) for at, item in enumerate(value)]
+        if isinstance(value, str) and not isinstance(value, Number) and self.untyped and not known:
+            return visit(path, value)
+        return value
+
+
+def _links(value: Any, visit: Visit, path: str) -> Any:
+    if isinstance(value, Pairs):
+        return Pairs((key, _links(item, visit, path)) for key, item in value)
+    if isinstance(value, list):
+        return [_links(item, visit, path) for item in value]
+    if isinstance(value, str) and not isinstance(value, Number):
+        return visit(path, value)
+    return value
+
+
 @dataclass(slots=True)
 class LinkCheck:
     """Looks at every link of the records it is shown.
 
     Args (of the constructor):
         resolves: whether a record of that id is imported.
-        types: property types by class and name, inherited ones included; see `property_types`.
-        untyped: the export is so old that its links carry no type: what looks like a record id counts as link.
+        walk: finds the links.
+        moved: the new id of a record; None where all ids stay.
     """
 
-    resolves: Callable[[tuple[int, int]], bool]
-    types: Mapping[str, Mapping[str, str]]
-    untyped: bool = False
+    resolves: Callable[[Rid], bool]
+    walk: LinkWalk
+    moved: Callable[[Rid], Rid] | None = None
     # Values that look like record ids and lead to a record, and links that do not.
     resolved: int = 0
     dangling: int = 0
     # The first LISTED of them.
     listed: list[DanglingLink] = field(default_factory=list)
+    # The greatest position to which a dangling link leads, by cluster.
+    reach: dict[int, int] = field(default_factory=dict)
+    _record: str = ""
 
-    def look_at(self, records: Iterable[ExportedRecord]) -> None:
-        """Check the links of records."""
+    def look_at(self, records: Iterable[ExportedRecord]) -> list[ExportedRecord]:
+        """Check the links of records; return these, with their links changed where ids change."""
         resolves, find = self.resolves, _CANDIDATE.findall
+        found = []
         for record in records:
-            found: list[tuple[bytes, bytes]] = find(record.body) if record.kind == _DOCUMENT else []
+            candidates: list[tuple[bytes, bytes]] = find(record.body) if record.kind == _DOCUMENT else []
             missing = False
-            for cluster, position in found:
+            for cluster, position in candidates:
                 if resolves((int(cluster), int(position))):
                     self.resolved += 1
                 else:
                     missing = True
-            if missing:
-                self._look_closely(record)
+            if missing or (candidates and self.moved):
+                # Only a type tells a link from a text that looks like one; that needs the document.
+                self._record = f"#{record.cluster}:{record.position}"
+                fields = self.walk.document(pairs(record.body), self._visit)
+                found.append(record._replace(body=written(fields).encode("ascii")) if self.moved else record)
+            else:
+                found.append(record)
+        return found
 
-    def _look_closely(self, record: ExportedRecord) -> None:
-        """Only a type tells a link from a text that looks like one; that needs the document."""
-        for name, target in self._links(pairs(record.body), ""):
-            rid = _RID.fullmatch(target)
-            if rid and not self.resolves((int(rid[1]), int(rid[2]))):
-                self.dangling += 1
-                if len(self.listed) < LISTED:
-                    self.listed.append(DanglingLink(f"#{record.cluster}:{record.position}", name, target))
+    def follow(self, text: str) -> str:
+        """Return a record id's text as it is after the import."""
+        rid = _RID.fullmatch(text)
+        if not rid or not self.moved:
+            return text
+        return "#{}:{}".format(*self.moved((int(rid[1]), int(rid[2]))))
 
-    def _links(self, fields: Pairs, path: str) -> Iterator[tuple[str, str]]:
-        named: dict[str, Any] = dict(fields)
-        entries = (entry.rpartition("=") for entry in named.get("@fieldTypes", "").split(","))
-        codes = {name: code for name, _, code in entries}
-        declared = self.types.get(named.get("@class", ""), {})
-        for name, value in named.items():
-            if name.startswith("@"):
-                continue
-            kind = declared.get(name)
-            if kind in _LINK_TYPES or codes.get(name) in _LINK_CODES:
-                yield from ((path + name, target) for target in _strings(value))
-            elif kind is None or kind in _CONTAINERS:
-                yield from self._inside(value, path + name, known=kind is not None or name in codes)
-
-    def _inside(self, value: Any, path: str, *, known: bool) -> Iterator[tuple[str, str]]:
-        """Yield the links inside a value that is no link itself; `known`: something says what it is."""
-        if isinstance(value, Pairs):
-            if any(key == "@type" for key, _ in value):
-                yield from self._links(value, path + ".")
-                return
-            # Every engine leaves link maps without a type.
-            for key, item in value:
-                if isinstance(item, str) and not known:
-                    yield f"{path}.{key}", item
-                else:
-                    yield from self._inside(item, f"{path}.{key}", known=known)
-        elif isinstance(value, list):
-            for at, item in enumerate(value):
-                yield from self._inside(item, f"{path}[{at}]", known=known)
-        elif isinstance(value, str) and not isinstance(value, Number) and self.untyped and not known:
-            yield path, value
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, Pairs):
-        for _, item in value:
-            yield from _strings(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item)
-    elif isinstance(value, str) and not isinstance(value, Number):
-        yield value
+    def _visit(self, name: str, target: str) -> str:
+        found = _RID.fullmatch(target)
+        if not found:
+            return target
+        rid = int(found[1]), int(found[2])
+        if not self.resolves(rid):
+            self.dangling += 1
+            if len(self.listed) < LISTED:
+                self.listed.append(DanglingLink(self._record, name, target))
+            if min(rid) >= 0:
+                self.reach[rid[0]] = max(self.reach.get(rid[0], 0), rid[1])
+        return "#{}:{}".format(*self.moved(rid)) if self.moved else target
 
 
 def property_types(classes: Iterable[ClassDefinition]) -> dict[str, dict[str, str]]:
-    """Return type by property by class, inherited ones included; super-classes must come before their sub-classes."""
+    """Return type by property by class, inherited ones included; super-classes must come before their sub-classes.
+
+    A collection that is declared to hold links has the type of such a collection.
+    """
     types: dict[str, dict[str, str]] = {}
     for one in classes:
         inherited: dict[str, str] = {}
         for name in one.super_classes:
             inherited |= types.get(name, {})
-        types[one.name] = inherited | {prop.name: prop.type for prop in one.properties}
+        types[one.name] = inherited | {
+            prop.name: prop.type.replace("EMBEDDED", "LINK") if prop.linked_type == "LINK" else prop.type
+            for prop in one.properties
+        }
     return types

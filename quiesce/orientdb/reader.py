@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,6 +15,7 @@ from quiesce.orientdb.scanner import VALUE_BYTES, Scanner
 from quiesce.orientdb.source import CHUNK_BYTES, ByteSource
 
 BATCH_RECORDS = 1_000
+_RID = re.compile(rb'"@rid"\s*:\s*"(#-?\d{1,20}:-?\d{1,20})"')
 _NAME = re.compile(rb'"([^"\\]{0,200})"')
 
 
@@ -43,10 +44,13 @@ class ExportReader:
         chunk_bytes: int = CHUNK_BYTES,
         value_bytes: int = VALUE_BYTES,
         batch_records: int = BATCH_RECORDS,
+        refused: Callable[[int, str, NotARecord], None] | None = None,
     ) -> None:
         self._source = ByteSource(path, chunk_bytes=chunk_bytes)
         self._scanner = Scanner(self._source, value_bytes=value_bytes)
         self._batch_records = batch_records
+        # Takes the place, the id if it can be read, and what is wrong with a record; the others are read on then.
+        self._refused = refused
 
     def __enter__(self) -> Self:
         return self
@@ -122,11 +126,17 @@ class ExportReader:
         objects = scanner.objects()
         while True:
             batch = []
+            count = 0
             for byte, text in islice(objects, self._batch_records):
+                count += 1
                 try:
                     batch.append(parse_record(text, byte))
                 except NotARecord as error:
-                    scanner.malformed(error, byte)
-            if not batch:
+                    if self._refused is None:
+                        scanner.malformed(error, byte)
+                    rid = _RID.search(text)
+                    self._refused(byte, rid[1].decode("ascii") if rid else "", error)
+            if not count:
                 return
-            yield batch
+            if batch:
+                yield batch

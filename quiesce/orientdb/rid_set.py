@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from quiesce.orientdb.record_text import ExportedRecord
 
@@ -15,7 +15,7 @@ class DuplicateRecord(ValueError):
 
 
 class RidSet:
-    """Record ids as runs of consecutive positions by cluster: 16 bytes a run, and exports have long runs.
+    """Record ids as runs of consecutive positions by cluster: 24 bytes a run, and exports have long runs.
 
     Add all, then `close`, then ask.
     """
@@ -23,6 +23,8 @@ class RidSet:
     def __init__(self) -> None:
         self._starts: dict[int, array[int]] = {}
         self._ends: dict[int, array[int]] = {}
+        # How many ids of the cluster are below each run.
+        self._below: dict[int, array[int]] = {}
         self._cluster = -1
         self._start = 0
         self._next = 0
@@ -59,6 +61,8 @@ class RidSet:
             for end, start in zip(self._ends[cluster], starts, strict=False):
                 if start < end:
                     raise DuplicateRecord(f"#{cluster}:{start}")
+            lengths = (end - start for start, end in zip(self._starts[cluster], self._ends[cluster], strict=True))
+            self._below[cluster] = array("Q", accumulate(lengths, initial=0))
 
     def _sort(self, cluster: int) -> None:
         starts, ends = self._starts[cluster], self._ends[cluster]
@@ -73,6 +77,17 @@ class RidSet:
             return False
         run = bisect_right(starts, rid[1]) - 1
         return run >= 0 and rid[1] < self._ends[rid[0]][run]
+
+    def rank(self, rid: tuple[int, int]) -> int:
+        """Return how many ids of its cluster are below an id that is in the set."""
+        starts = self._starts[rid[0]]
+        run = bisect_right(starts, rid[1]) - 1
+        return self._below[rid[0]][run] + rid[1] - starts[run]
+
+    def end(self, cluster: int) -> int:
+        """Return one more than the greatest position of a cluster, 0 where it has none."""
+        ends = self._ends.get(cluster)
+        return ends[-1] if ends else 0
 
     def counts(self) -> dict[int, int]:
         """Return the number of records by cluster."""

@@ -12,7 +12,7 @@ from quiesce.errors import MalformedExport
 from quiesce.orientdb.escapes import Pairs, pairs, written
 from quiesce.orientdb.index_section import ExportedIndex, compact, parse_indexes
 from quiesce.orientdb.reader import ExportReader, Section
-from quiesce.orientdb.record_text import ExportedRecord
+from quiesce.orientdb.record_text import ExportedRecord, NotARecord
 from quiesce.orientdb.rid_set import DuplicateRecord, RidSet
 from quiesce.orientdb.schema_section import (
     Info,
@@ -29,6 +29,18 @@ from quiesce.v1.database_pb2 import Cluster
 ENGINE_CLUSTERS = frozenset({"internal", "index", "manindex", "orids"})
 
 
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """What could not be imported, and was passed over."""
+
+    section: str
+    # "" where the record has none that can be read.
+    record: str
+    # Where it begins in the unpacked file.
+    byte: int
+    reason: str
+
+
 @dataclass(slots=True)
 class Survey:
     """What an export holds, but for its records."""
@@ -43,6 +55,10 @@ class Survey:
     rids: RidSet = field(default_factory=RidSet)
     # Records to be imported, by cluster, and the engine's own, which are not.
     counts: dict[int, int] = field(default_factory=dict)
+    # Clusters of `counts` that come in without their records.
+    hidden: set[int] = field(default_factory=set)
+    # Records that are passed over because they cannot be imported.
+    skipped: set[tuple[int, int]] = field(default_factory=set)
     engine_records: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -52,13 +68,25 @@ class Survey:
         return sum(self.counts.values())
 
     def wanted(self, records: Iterable[ExportedRecord]) -> list[ExportedRecord]:
-        """Leave out the engine's own records."""
-        clusters, engine = self.counts, self.info.engine_records
-        return [one for one in records if one[0] in clusters and (one[0], one[1]) not in engine]
+        """Leave out the engine's own records, and what is not to be imported."""
+        clusters, engine = self.counts.keys() - self.hidden, self.info.engine_records
+        wanted = [one for one in records if one[0] in clusters and (one[0], one[1]) not in engine]
+        return [one for one in wanted if one[:2] not in self.skipped] if self.skipped else wanted
 
     def resolves(self, rid: tuple[int, int]) -> bool:
         """Whether a record of that id is imported."""
-        return rid[0] in self.counts and rid in self.rids and rid not in self.info.engine_records
+        return (
+            rid[0] in self.counts
+            and rid in self.rids
+            and rid not in self.info.engine_records
+            and rid[0] not in self.hidden
+            and rid not in self.skipped
+        )
+
+    def skip(self, rid: tuple[int, int]) -> None:
+        """Leave out a record."""
+        self.skipped.add(rid)
+        self.counts[rid[0]] -= 1
 
 
 def survey(path: Path, *, progress: Callable[[float], None] | None = None) -> Survey:
@@ -78,11 +106,19 @@ def survey(path: Path, *, progress: Callable[[float], None] | None = None) -> Su
     return found
 
 
-def survey_steps(found: Survey) -> Iterator[float]:
-    """Fill a survey step by step, to let others work in between; yields which part of the file was read."""
+def survey_steps(found: Survey, skip: Callable[[Skipped], None] | None = None) -> Iterator[float]:
+    """Fill a survey step by step, to let others work in between; yields which part of the file was read.
+
+    `skip` is told of records that cannot be read; without it the first one is an error.
+    """
     byte = 0
     flat: list[str] = []
-    with ExportReader(found.path) as reader:
+
+    def refused(byte: int, rid: str, error: NotARecord) -> None:
+        if skip:
+            skip(Skipped("records", rid, byte, str(error)))
+
+    with ExportReader(found.path, refused=refused if skip else None) as reader:
         for part in reader:
             section, byte = (part.name, part.byte) if isinstance(part, Section) else ("records", part[0].byte)
             try:

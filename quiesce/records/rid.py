@@ -8,6 +8,9 @@ from typing import NamedTuple
 from quiesce.errors import InvalidRequest
 from quiesce.v1 import record_pb2
 
+MAX_CLUSTER_ID = 32_767
+MAX_POSITION = (1 << 63) - 1
+
 # Signs: OrientDB writes `#-1:-1` for a link to nothing.
 _TEXT = re.compile(r"#(-?[0-9]{1,10}):(-?[0-9]{1,19})\Z")
 

@@ -114,12 +114,17 @@ class Cluster(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     RECORDS_FIELD_NUMBER: _builtins.int
     NEXT_POSITION_FIELD_NUMBER: _builtins.int
+    IMPORTING_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     name: _builtins.str
     records: _builtins.int
     """Records in it; filled in answers, not in requests."""
     next_position: _builtins.int
     """The position that the next record gets."""
+    importing: _builtins.bool
+    """Filled by a merge: refuses reads, is in no scan, belongs to no class, takes records with their positions and versions.
+    When such a cluster is made its id is a wish: an id that was ever given is never given to it.
+    """
     def __init__(
         self,
         *,
@@ -127,10 +132,11 @@ class Cluster(_message.Message):
         name: _builtins.str = ...,
         records: _builtins.int = ...,
         next_position: _builtins.int = ...,
+        importing: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name", "next_position", b"next_position", "records", b"records"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "importing", b"importing", "name", b"name", "next_position", b"next_position", "records", b"records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -576,9 +582,17 @@ class SchemaChange(_message.Message):
     CREATE_INDEX_FIELD_NUMBER: _builtins.int
     DROP_INDEX_FIELD_NUMBER: _builtins.int
     PRESERVE_FIELD_NUMBER: _builtins.int
+    PUBLISH_CLUSTER_FIELD_NUMBER: _builtins.int
+    ADD_CLUSTER_FIELD_NUMBER: _builtins.int
+    RESERVE_IDS_FIELD_NUMBER: _builtins.int
+    DISCARD_CLUSTER_FIELD_NUMBER: _builtins.int
     drop_cluster: _builtins.str
     drop_class: _builtins.str
     drop_index: _builtins.str
+    publish_cluster: _builtins.str
+    """Brings a cluster that a merge has filled into service; by name."""
+    discard_cluster: _builtins.str
+    """Drops a cluster that a merge has filled; refused for one that is in service. By name."""
     @_builtins.property
     def create_cluster(self) -> Global___Cluster:
         """id 0 with a name other than `internal`: the next free id."""
@@ -595,6 +609,12 @@ class SchemaChange(_message.Message):
     def create_index(self) -> Global___IndexDefinition: ...
     @_builtins.property
     def preserve(self) -> Global___PreserveSection: ...
+    @_builtins.property
+    def add_cluster(self) -> Global___AddCluster:
+        """Gives a cluster that no class has to a class, with the records that are in it."""
+
+    @_builtins.property
+    def reserve_ids(self) -> Global___ReserveIds: ...
     def __init__(
         self,
         *,
@@ -607,16 +627,68 @@ class SchemaChange(_message.Message):
         create_index: Global___IndexDefinition | None = ...,
         drop_index: _builtins.str = ...,
         preserve: Global___PreserveSection | None = ...,
+        publish_cluster: _builtins.str = ...,
+        add_cluster: Global___AddCluster | None = ...,
+        reserve_ids: Global___ReserveIds | None = ...,
+        discard_cluster: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "create_class", b"create_class", "create_cluster", b"create_cluster", "create_index", b"create_index", "create_property", b"create_property", "drop_class", b"drop_class", "drop_cluster", b"drop_cluster", "drop_index", b"drop_index", "drop_property", b"drop_property", "preserve", b"preserve"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["add_cluster", b"add_cluster", "change", b"change", "create_class", b"create_class", "create_cluster", b"create_cluster", "create_index", b"create_index", "create_property", b"create_property", "discard_cluster", b"discard_cluster", "drop_class", b"drop_class", "drop_cluster", b"drop_cluster", "drop_index", b"drop_index", "drop_property", b"drop_property", "preserve", b"preserve", "publish_cluster", b"publish_cluster", "reserve_ids", b"reserve_ids"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "create_class", b"create_class", "create_cluster", b"create_cluster", "create_index", b"create_index", "create_property", b"create_property", "drop_class", b"drop_class", "drop_cluster", b"drop_cluster", "drop_index", b"drop_index", "drop_property", b"drop_property", "preserve", b"preserve"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_cluster", b"add_cluster", "change", b"change", "create_class", b"create_class", "create_cluster", b"create_cluster", "create_index", b"create_index", "create_property", b"create_property", "discard_cluster", b"discard_cluster", "drop_class", b"drop_class", "drop_cluster", b"drop_cluster", "drop_index", b"drop_index", "drop_property", b"drop_property", "preserve", b"preserve", "publish_cluster", b"publish_cluster", "reserve_ids", b"reserve_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["create_cluster", "drop_cluster", "create_class", "drop_class", "create_property", "drop_property", "create_index", "drop_index", "preserve"]  # noqa: Y015
+    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["create_cluster", "drop_cluster", "create_class", "drop_class", "create_property", "drop_property", "create_index", "drop_index", "preserve", "publish_cluster", "add_cluster", "reserve_ids", "discard_cluster"]  # noqa: Y015
     _WhichOneofArgType_change: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_change) -> _WhichOneofReturnType_change | None: ...
 
 Global___SchemaChange: _TypeAlias = SchemaChange  # noqa: Y015
+
+@_typing.final
+class AddCluster(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLASS_NAME_FIELD_NUMBER: _builtins.int
+    CLUSTER_FIELD_NUMBER: _builtins.int
+    class_name: _builtins.str
+    cluster: _builtins.str
+    def __init__(
+        self,
+        *,
+        class_name: _builtins.str = ...,
+        cluster: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["class_name", b"class_name", "cluster", b"cluster"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddCluster: _TypeAlias = AddCluster  # noqa: Y015
+
+@_typing.final
+class ReserveIds(_message.Message):
+    """Keeps ids out of use, to which links lead that must not meet a record that is not meant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLUSTER_FIELD_NUMBER: _builtins.int
+    NEXT_POSITION_FIELD_NUMBER: _builtins.int
+    cluster: _builtins.int
+    """Where there is no cluster of this id, none will get it by itself."""
+    next_position: _builtins.int
+    """Records of the cluster get this position or a later one."""
+    def __init__(
+        self,
+        *,
+        cluster: _builtins.int = ...,
+        next_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "next_position", b"next_position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReserveIds: _TypeAlias = ReserveIds  # noqa: Y015
 
 @_typing.final
 class CreateProperty(_message.Message):

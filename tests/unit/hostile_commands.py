@@ -9,7 +9,7 @@ from state_entries import (
 )
 
 from nodes.store.constraints import PROPERTY_TYPES
-from nodes.store.index_key import KEY_TYPES
+from quiesce.indexing.key import KEY_TYPES
 from quiesce.v1 import database_pb2 as db
 from quiesce.v1 import node_pb2, peer_pb2, record_pb2
 

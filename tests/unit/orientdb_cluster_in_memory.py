@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
 from quiesce.errors import DatabaseExists, DatabaseImporting, DuplicateKey, InvalidSchemaChange, UnknownDatabase
+from quiesce.records.record import Record as PublicRecord
 from quiesce.v1.database_pb2 import Cluster, Database, DatabaseState, SchemaChange
 from quiesce.v1.record_pb2 import Create, Operation, Record, RecordKind, ScanResponse, WriteResponse
 
@@ -21,6 +23,9 @@ class Stored:
     definition: Database
     records: dict[tuple[int, int], Record] = field(default_factory=dict)
     keys: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    # Lowest next position by cluster.
+    reserved: dict[int, int] = field(default_factory=dict)
+    next_cluster: int = 0
 
 
 @dataclass
@@ -30,6 +35,10 @@ class ClusterInMemory:
     fail_write: tuple[int, BaseException] | None = None
     fail_drop: Exception | None = None
     lose_answer_of_publish: Exception | None = None
+    # The change of a schema of this number, counted from 1, fails, or succeeds and its answer is lost.
+    fail_alter: tuple[int, BaseException] | None = None
+    lose_answer_of_alter: tuple[int, Exception] | None = None
+    altered: int = 0
     # Records that vanish without a word.
     swallow: set[tuple[int, int]] = field(default_factory=set)
     # Break the scan after the message of this number, so many times.
@@ -69,12 +78,71 @@ class ClusterInMemory:
             one.records = counts.get(one.id, 0)
         return answer
 
-    async def alter_schema(self, name: str, changes: Sequence[SchemaChange]) -> Database:
-        database = self._named(name).definition
+    async def alter_schema(
+        self, name: str, changes: Sequence[SchemaChange], *, timeout_s: float | None = None
+    ) -> Database:
+        stored = self._named(name)
+        self.altered += 1
+        if self.fail_alter and self.altered == self.fail_alter[0]:
+            raise self.fail_alter[1]
+        before = Database()
+        before.CopyFrom(stored.definition)
+        try:
+            self._alter(stored, changes)
+            self._fill_unique(stored)
+        except Exception:
+            stored.definition.CopyFrom(before)
+            raise
+        if self.lose_answer_of_alter and self.altered == self.lose_answer_of_alter[0]:
+            raise self.lose_answer_of_alter[1]
+        return await self.database(name)
+
+    def _fill_unique(self, stored: Stored) -> None:
+        """Enter what came into classes with unique indexes."""
+        if stored.definition.state == IMPORTING:
+            return
+        owners = {cluster: one.name for one in stored.definition.classes for cluster in one.cluster_ids}
+        keys = dict(stored.keys)
+        for rid, record in sorted(stored.records.items()):
+            if rid[0] not in owners:
+                continue
+            for index, key in _unique_keys(stored.definition, Create(kind=record.kind, body=record.body)):
+                held = keys.setdefault((index, key), rid)
+                if held != rid:
+                    first, other = (f"#{one[0]}:{one[1]}" for one in (held, rid))
+                    raise DuplicateKey(key=key, index=index, rid=first, other=other)
+        stored.keys = keys
+
+    def _alter(self, stored: Stored, changes: Sequence[SchemaChange]) -> None:  # noqa: C901
+        database, name = stored.definition, stored.definition.name
         for change in changes:
             match change.WhichOneof("change"):
                 case "create_cluster":
-                    database.clusters.append(change.create_cluster)
+                    made = database.clusters.add()
+                    made.CopyFrom(change.create_cluster)
+                    if made.name in [one.name for one in database.clusters[:-1]]:
+                        raise InvalidSchemaChange(database=name, detail=f"there is a cluster {made.name} already")
+                    following = max([stored.next_cluster, *(one.id + 1 for one in database.clusters[:-1])])
+                    if made.importing and made.id < following:
+                        made.id = following
+                    stored.next_cluster = max(stored.next_cluster, made.id + 1)
+                case "publish_cluster":
+                    _cluster(database, change.publish_cluster).importing = False
+                case "drop_cluster" | "discard_cluster":
+                    gone = _cluster(database, getattr(change, change.WhichOneof("change")))
+                    assert gone.importing
+                    stored.records = {rid: one for rid, one in stored.records.items() if rid[0] != gone.id}
+                    database.clusters.remove(gone)
+                case "add_cluster":
+                    [owner] = [one for one in database.classes if one.name == change.add_cluster.class_name]
+                    added = _cluster(database, change.add_cluster.cluster)
+                    assert not added.importing
+                    owner.cluster_ids.append(added.id)
+                case "create_property":
+                    [owner] = [one for one in database.classes if one.name == change.create_property.class_name]
+                    owner.properties.append(change.create_property.property)
+                case "reserve_ids":
+                    stored.reserved[change.reserve_ids.cluster] = change.reserve_ids.next_position
                 case "create_class":
                     known = {one.name for one in database.classes}
                     if not known.issuperset(change.create_class.super_classes):
@@ -89,7 +157,17 @@ class ClusterInMemory:
                     database.preserved[change.preserve.section] = change.preserve.json
                 case other:
                     raise AssertionError(other)
-        return database
+
+    async def lookup(
+        self, database: str, index_name: str, keys: Sequence[Sequence[Any]], *, limit: int = 0
+    ) -> list[list[PublicRecord]]:
+        stored = self._named(database)
+        assert index_name in [one.name for one in stored.definition.indexes]
+        found = []
+        for key in keys:
+            rid = stored.keys.get((index_name, msgspec.json.encode(key[0]).decode()))
+            found.append([] if rid is None else [PublicRecord.of(stored.records[rid])])
+        return found
 
     async def publish_database(self, name: str) -> Database:
         self._named(name).definition.state = ONLINE
@@ -111,6 +189,8 @@ class ClusterInMemory:
             if self.fail_write and number == self.fail_write[0]:
                 raise self.fail_write[1]
             keys = self._new_keys(stored, operations)
+            hidden = {one.id for one in stored.definition.clusters if one.importing}
+            assert stored.definition.state == IMPORTING or {one.create.cluster for one in operations} <= hidden
         finally:
             self.in_flight -= 1
         stored.keys |= keys
@@ -126,11 +206,13 @@ class ClusterInMemory:
 
     def _new_keys(self, stored: Stored, operations: Sequence[Operation]) -> dict[tuple[str, str], tuple[int, int]]:
         fresh: dict[tuple[str, str], tuple[int, int]] = {}
+        if stored.definition.state != IMPORTING:
+            return fresh
         for one in operations:
             for index, key in _unique_keys(stored.definition, one.create):
                 held = stored.keys.get((index, key)) or fresh.get((index, key))
                 if held:
-                    raise DuplicateKey(key=key, index=index, rid=f"#{held[0]}:{held[1]}", other="another")
+                    raise DuplicateKey(key=key, index=index, rid=f"#{held[0]}:{held[1]}", other=_rid(one.create))
                 fresh[index, key] = (one.create.cluster, one.create.position)
         return fresh
 
@@ -159,6 +241,15 @@ class ClusterInMemory:
         stored.records = {(one.cluster, one.position): one for one in records}
         self.databases[name] = stored
         return stored
+
+
+def _rid(create: Create) -> str:
+    return f"#{create.cluster}:{create.position}"
+
+
+def _cluster(database: Database, name: str) -> Cluster:
+    [found] = [one for one in database.clusters if one.name == name]
+    return found
 
 
 def _unique_keys(database: Database, create: Create) -> list[tuple[str, str]]:

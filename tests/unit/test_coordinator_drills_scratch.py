@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.drills.child import free_port
+from coordinator.child import free_port
 from coordinator.drills.model import Request, Subject
 from coordinator.drills.scratch import Scratch, default_scratch
 from coordinator.drills.throwaway import ThrowawayCluster

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from orientdb_cluster_in_memory import ClusterInMemory
 
-from quiesce.cli.commands import export, import_
+from quiesce.cli.commands import export
+from quiesce.cli.import_text import ImportLines, show
 from quiesce.cli.output import Output
 from quiesce.orientdb import export_database, import_export
 
@@ -21,9 +22,9 @@ async def test_lines_of_import_and_export(shared: Path, tmp_path: Path) -> None:
     output = Output(out=out, err=err)
     cluster = ClusterInMemory()
     with ExitStack() as stack:
-        lines = import_._Lines(output, stack, shared.joinpath(*TEMPLATE))
+        lines = ImportLines(output, stack, shared.joinpath(*TEMPLATE))
         imported = await import_export(cluster, shared.joinpath(*TEMPLATE), "shop", progress=lines)
-    import_._show(output, imported)
+    show(output, imported)
     said = err.getvalue().splitlines()
     assert "Importing records..." in said
     assert "- Imported records into the cluster 'person': 2 records" in said
@@ -44,8 +45,8 @@ async def test_json_for_programs(shared: Path, tmp_path: Path) -> None:
     cluster = ClusterInMemory()
     with ExitStack() as stack:
         path = shared.joinpath(*TEMPLATE)
-        report = await import_export(cluster, path, "shop", progress=import_._Lines(output, stack, path))
-    import_._show(output, report)
+        report = await import_export(cluster, path, "shop", progress=ImportLines(output, stack, path))
+    show(output, report)
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
     assert {line["type"] for line in lines} == {"message", "progress", "result"}
     assert {"cluster": "person", "records": 2}.items() <= next(

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from orientdb_cluster_in_memory import IMPORTING, ONLINE, ClusterInMemory, Stored
+from orientdb_files import CLUSTERS, INDEXES, SCHEMA, record, write
 
 from quiesce.errors import (
     DatabaseExists,
@@ -23,33 +24,10 @@ from quiesce.errors import (
     UnfinishedImport,
     UnknownDatabase,
 )
-from quiesce.orientdb import ImportProgress, Survey, import_export, importer
+from quiesce.orientdb import ImportProgress, Survey, import_export, plan, writing
 from quiesce.orientdb.compare import compare_with_database
 from quiesce.v1.database_pb2 import ClassDefinition, Database, IndexField, PropertyDefinition
 from quiesce.v1.record_pb2 import RecordKind
-
-CLUSTERS = '"clusters":[{"name":"internal","id":0},{"name":"a","id":14},{"name":"b","id":15}]'
-SCHEMA = (
-    '"schema":{"version":1,"blob-clusters":[],"classes":[{"name":"B","default-cluster-id":15,"cluster-ids":[15],'
-    '"super-classes":["A"]},{"name":"A","default-cluster-id":14,"cluster-ids":[14],"properties":[{"name":"code",'
-    '"type":"STRING"},{"name":"next","type":"LINK"}]}]}'
-)
-INDEXES = (
-    '"indexes":[{"name":"A.code","type":"UNIQUE","algorithm":"CELL_BTREE","clustersToIndex":["b","a"],"definition":{'
-    '"defClass":"com.orientechnologies.orient.core.index.OPropertyIndexDefinition","stream":{"@type":"d","@version":0,'
-    '"className":"A","field":"code","keyType":"STRING","collate":"default","nullValuesIgnored":false}}}]'
-)
-
-
-def record(cluster: int, position: int, **fields: object) -> str:
-    text = msgspec.json.encode({"@type": "d", "@rid": f"#{cluster}:{position}", "@version": 3, "@class": "A", **fields})
-    return text.decode()
-
-
-def write(path: Path, *records: str, sections: tuple[str, ...] = (CLUSTERS, SCHEMA, INDEXES)) -> Path:
-    engine = '{"@type":"d","@rid":"#0:1","@version":1}'
-    path.write_text("{" + ",".join([*sections, '"records":[' + ",,".join([engine, *records]) + "]"]) + "}")
-    return path
 
 
 @pytest.fixture
@@ -205,14 +183,14 @@ async def test_a_lost_answer_to_the_last_step_is_no_failure(cluster: ClusterInMe
 async def test_batches_are_bounded(cluster: ClusterInMemory, tmp_path: Path) -> None:
     path = write(tmp_path / "x.json", *(record(14, n, code=str(n), text="x" * 20_000) for n in range(1000)))
     await import_export(cluster, path, "x")
-    assert cluster.largest_write <= importer.BATCH_BYTES
-    assert 1 < cluster.most_in_flight <= importer.BATCHES_IN_FLIGHT
+    assert cluster.largest_write <= writing.BATCH_BYTES
+    assert 1 < cluster.most_in_flight <= writing.BATCHES_IN_FLIGHT
 
 
 async def test_a_record_over_the_limit(
     cluster: ClusterInMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importer, "RECORD_BYTES", 100)
+    monkeypatch.setattr(writing, "RECORD_BYTES", 100)
     with pytest.raises(RecordTooLarge):
         await import_export(cluster, write(tmp_path / "x.json", record(14, 0, text="x" * 101)), "x")
     assert cluster.databases == {}
@@ -221,7 +199,7 @@ async def test_a_record_over_the_limit(
 async def test_a_section_too_large_to_keep(
     cluster: ClusterInMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importer, "PRESERVED_BYTES", 100)
+    monkeypatch.setattr(plan, "PRESERVED_BYTES", 100)
     path = write(tmp_path / "x.json", sections=(CLUSTERS, '"other":"' + "x" * 100 + '"'))
     with pytest.raises(FileUnusable, match="section:other"):
         await import_export(cluster, path, "x")

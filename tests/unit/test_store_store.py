@@ -40,6 +40,7 @@ from quiesce.errors import (
     UnknownIndex,
     UnknownRecordCluster,
 )
+from quiesce.records.rid import MAX_POSITION
 from quiesce.v1 import database_pb2 as db
 from quiesce.v1 import record_pb2
 from quiesce.v1.record_pb2 import RecordId
@@ -122,7 +123,7 @@ def test_scan_goes_on_behind_a_record(people: Replica) -> None:
     with people.state.store.view() as view:
         batches = list(view.scan_cluster("people", 6, after=3, batch=4))
         assert [[r.position for r in batch] for batch in batches] == [[4, 5, 6, 7], [8, 9]]
-        assert list(view.scan_cluster("people", 6, after=keys.MAX_POSITION)) == []
+        assert list(view.scan_cluster("people", 6, after=MAX_POSITION)) == []
 
 
 def test_scan_batches_are_bounded_in_bytes(people: Replica) -> None:

@@ -9,7 +9,8 @@ import click
 from quiesce.cli.options import TIMEOUT_S, cluster_option
 from quiesce.cli.output import Output, pass_output
 from quiesce.client import Client
-from quiesce.v1.database_pb2 import Database, DatabaseState
+from quiesce.errors import DatabaseNotImporting
+from quiesce.v1.database_pb2 import Database, DatabaseState, SchemaChange
 
 
 @click.group(name="databases", invoke_without_command=True)
@@ -71,6 +72,24 @@ def drop(output: Output, name: str, yes: bool, cluster: str) -> None:
             click.confirm(f"Drop database `{name}` with its {records:,} records?", abort=True, err=True)
         client.drop_database(name)
     output.result({"name": name}, f"Database `{name}` is dropped.")
+
+
+@command.command(name="discard-import")
+@click.argument("name")
+@cluster_option
+@pass_output
+def discard_import(output: Output, name: str, cluster: str) -> None:
+    """Remove what an interrupted import into NAME left; nobody has seen it. A database that is in service stays."""
+    with Client(cluster, timeout_s=TIMEOUT_S) as client:
+        database = client.database(name)
+        left = [one.name for one in database.clusters if one.importing]
+        if database.state == DatabaseState.DATABASE_STATE_IMPORTING:
+            client.drop_database(name)
+        elif left:
+            client.alter_schema(name, [SchemaChange(discard_cluster=one) for one in left])
+        else:
+            raise DatabaseNotImporting(database=name)
+    output.result({"name": name, "clusters": left}, f"What an import into `{name}` left is removed.")
 
 
 @command.command()

@@ -3,105 +3,126 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+from collections.abc import Coroutine
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
-from quiesce.cli.options import cluster_option
+from quiesce.cli.import_text import ImportLines, SkippedFile, show
+from quiesce.cli.options import DEFAULT_COORDINATOR, cluster_option
 from quiesce.cli.output import Output, pass_output
-from quiesce.cli.progress import Progress
 from quiesce.client import AsyncClient
-from quiesce.orientdb import ImportProgress, ImportReport, Survey, import_export
+from quiesce.orientdb import ImportOptions, ImportProgress, ImportReport, OnError, import_export
+
+Result = TypeVar("Result")
 
 # A cluster may be electing a leader meanwhile; a whole import should not end for that.
 TIMEOUT_S = 30.0
-SHOWN = 10
+_YES: Any = {"type": bool, "default": True, "show_default": True, "metavar": "BOOLEAN"}
 
 
 @click.command(name="import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--database", required=True, metavar="NAME", help="The new database.")
+@click.option("--database", required=True, metavar="NAME", help="The new database; with --merge one that is there.")
+@click.option("--merge", is_flag=True, help="Into a database that is there. Its records stay as they are.")
+@click.option("--preserve-rids", **_YES, help="Positions of records as in the file; otherwise from 0 on.")
+@click.option("--preserve-cluster-ids", **_YES, help="Cluster ids as in the file, where they are free.")
+@click.option("--migrate-links", **_YES, help="Links follow records whose ids change.")
+@click.option("--rebuild-indexes", **_YES, help="Without effect: indexes are always kept up to date.")
+@click.option("--delete-rid-mapping", **_YES, help="Otherwise the class ___exportImportRIDMap holds which ids changed.")
+@click.option("--include-class", multiple=True, metavar="NAME", help="Only records of this class; may be repeated.")
+@click.option("--exclude-class", multiple=True, metavar="NAME", help="No records of this class; may be repeated.")
+@click.option("--include-cluster", multiple=True, metavar="NAME", help="Only this cluster; may be repeated.")
+@click.option("--exclude-cluster", multiple=True, metavar="NAME", help="Not this cluster; may be repeated.")
+@click.option("--include-records", **_YES, help="Otherwise only definitions.")
+@click.option("--include-indexes", **_YES, help="Definitions of indexes.")
+@click.option("--include-manual-indexes", **_YES, help="Manual indexes, which are only kept.")
+@click.option("--dry-run", is_flag=True, help="Only check the file and report; without --merge no cluster is needed.")
+@click.option(
+    "--on-error", type=click.Choice([one.value for one in OnError]), default=OnError.STOP.value, show_default=True,
+    help="What to do with a record that cannot be imported.",
+)  # fmt: skip
+@click.option("--skipped", type=click.Path(path_type=Path), metavar="FILE", help="Where to list what was skipped.")
+@click.option("--time-zone", default="UTC", show_default=True, help="Of dates that the file has as text.")
 @click.option("--discard-unfinished", is_flag=True, help="First drop what an interrupted import of that name left.")
+@click.option("--via-coordinator", is_flag=True, help="Send the file to a coordinator, which does the work.")
+@click.option(
+    "--coordinator", envvar="QUIESCE_COORDINATOR", default=DEFAULT_COORDINATOR, show_default=True, show_envvar=True,
+    help="host:port of the coordinator for --via-coordinator.",
+)  # fmt: skip
 @cluster_option
 @pass_output
-def command(output: Output, file: Path, database: str, discard_unfinished: bool, cluster: str) -> None:
+def command(
+    output: Output, /, file: Path, database: str, via_coordinator: bool, coordinator: str, cluster: str, **given: Any
+) -> None:
     """Import a database from OrientDB's export format.
 
     FILE is what OrientDB's EXPORT DATABASE wrote, gzip or plain. The database appears when all of it is in and checked,
     or not at all. Record ids, versions and values stay as they are.
     """
+    skipped: Path | None = given.pop("skipped")
+    options = _options(given)
+    if skipped is not None and options.on_error != OnError.SKIP:
+        raise click.UsageError("--skipped goes with --on-error=skip.")
+    if not given["rebuild_indexes"]:
+        output.message("--rebuild-indexes: without effect, indexes are kept up to date while records come in.")
     with ExitStack() as stack:
-        lines = _Lines(output, stack, file)
-        report = asyncio.run(_import(cluster, file, database, discard_unfinished, lines))
-    _show(output, report)
+        listed = SkippedFile(skipped, stack) if skipped is not None else None
+        lines = ImportLines(output, stack, file, listed)
+        if via_coordinator:
+            from quiesce.cli.import_remote import import_remote
+
+            report: ImportReport | dict[str, Any] = run_cancellable(
+                import_remote(coordinator, file, database, options, output, stack, listed)
+            )
+        else:
+            report = run_cancellable(_import(cluster, file, database, options, lines))
+    show(output, report)
+
+
+def _options(given: dict[str, Any]) -> ImportOptions:
+    def included(name: str) -> frozenset[str] | None:
+        return frozenset(given[name]) or None
+
+    return ImportOptions(
+        **{
+            name: given[name]
+            for name in (
+                "merge", "preserve_cluster_ids", "preserve_rids", "migrate_links", "delete_rid_mapping",
+                "include_records", "include_indexes", "include_manual_indexes", "dry_run", "discard_unfinished",
+                "time_zone",
+            )
+        },
+        include_classes=included("include_class"),
+        exclude_classes=frozenset(given["exclude_class"]),
+        include_clusters=included("include_cluster"),
+        exclude_clusters=frozenset(given["exclude_cluster"]),
+        on_error=OnError(given["on_error"]),
+    )  # fmt: skip
+
+
+def run_cancellable(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run to the end; SIGTERM cancels as Ctrl-C does, so that what was begun is taken back."""
+
+    async def cancellable() -> Result:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - asyncio.run makes one
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work
+
+    try:
+        return asyncio.run(cancellable())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 async def _import(
-    cluster: str, file: Path, database: str, discard_unfinished: bool, progress: ImportProgress
+    cluster: str, file: Path, database: str, options: ImportOptions, progress: ImportProgress
 ) -> ImportReport:
+    if options.dry_run and not options.merge:
+        return await import_export(None, file, database, options, progress=progress)
     async with AsyncClient(cluster, timeout_s=TIMEOUT_S) as client:
-        return await import_export(client, file, database, discard_unfinished=discard_unfinished, progress=progress)
-
-
-class _Lines(ImportProgress):
-    """OrientDB's lines, and a bar."""
-
-    def __init__(self, output: Output, stack: ExitStack, file: Path) -> None:
-        self._output = output
-        self._file = file
-        self._size = 0
-        self._stack = stack
-        self._bar: Progress | None = None
-
-    def surveying(self, part: float) -> None:
-        """Show how far the file is read."""
-        if self._bar is None:
-            self._output.message("Checking the file...")
-            self._size = self._file.stat().st_size
-            self._bar = self._stack.enter_context(
-                self._output.progress("Check", total=self._size, unit="bytes", binary=True)
-            )
-        self._bar.update(round(part * self._size))
-
-    def surveyed(self, survey: Survey) -> None:
-        """Go on to the records."""
-        self._stack.close()
-        engine = f" by OrientDB {survey.info.engine_version}" if survey.info.engine_version else ""
-        self._output.message(
-            f"The file is whole: {survey.records:,} records, {len(survey.schema.classes)} classes, "
-            f"{len(survey.indexes)} indexes, exported{engine}."
-        )
-        self._output.message("Importing records...")
-        self._bar = self._stack.enter_context(self._output.progress("Import", total=survey.records, unit="records"))
-
-    def written(self, records: int, total: int) -> None:
-        """Move the bar."""
-        if self._bar is not None:
-            self._bar.update(records, total)
-
-    def cluster_done(self, name: str, records: int) -> None:
-        """Print the line that OrientDB prints."""
-        self._output.message(
-            f"- Imported records into the cluster '{name}': {records} records", cluster=name, records=records
-        )
-
-
-def _show(output: Output, report: ImportReport) -> None:
-    facts = asdict(report)
-    facts["dangling_listed"] = [str(one) for one in report.dangling_listed]
-    summary = (
-        f"Database `{report.database}` is imported: {report.records:,} records in {len(report.clusters)} clusters, "
-        f"{report.classes} classes, {report.indexes} indexes. {report.links:,} links lead to records."
-    )
-    lines = [summary]
-    if report.dangling:
-        lines.append(f"{report.dangling:,} links lead to records that the file does not hold; they are kept:")
-        lines += [f"  {one}" for one in report.dangling_listed[:SHOWN]]
-        if report.dangling > SHOWN:
-            lines.append(f"  ... ({len(report.dangling_listed):,} of them with --output json)")
-    if report.unmaintained_indexes:
-        lines.append(f"Kept as definitions only: {', '.join(report.unmaintained_indexes)}.")
-    lines += [f"Note: {note}." for note in report.notes]
-    output.result(facts, "\n".join(lines))
+        return await import_export(client, file, database, options, progress=progress)

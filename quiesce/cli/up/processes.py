@@ -48,6 +48,7 @@ def commands(directory: Path, layout: Layout) -> dict[str, list[str]]:
         "coordinator",
         *("--listen", layout.coordinator, "--cluster", cluster_addresses, "--repository", layout.repository),
         *("--drill-directory", str(directory / "drills")),
+        *("--transfer-directory", str(directory / "transfers")),
     ]
     return children
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.store.index_key import KeyField, UnfitKey, decode_key, encode_key, key_text
+from quiesce.indexing.key import KeyField, UnfitKey, decode_key, encode_key, key_text
 
 LONGS = st.integers(-(1 << 63), (1 << 63) - 1)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)

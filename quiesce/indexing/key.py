@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from nodes.store.keys import MAX_CLUSTER_ID, MAX_POSITION
+from quiesce.records.rid import MAX_CLUSTER_ID, MAX_POSITION
 
 NULL = b"\x01"
 VALUE = b"\x02"

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import itertools
 import math
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from msgspec import UNSET
 
-from nodes.store.index_key import KeyField, UnfitKey, encode_key, key_text
-from nodes.store.keys import INDEX
 from quiesce.errors import InvalidDocument
+from quiesce.indexing.key import KeyField, UnfitKey, encode_key, key_text
 from quiesce.v1.database_pb2 import IndexDefinition, IndexField
 
+# Database and index, as the keys of the column family `indexes` begin; docs/formats/index-key.md.
+_PREFIX = struct.Struct(">II")
 # An item list times another could be any number of entries for one record.
 MAX_ENTRIES = 100_000
 # A long item beside many short ones is in all of their entries: a small record could fill the memory of every node.
@@ -49,7 +51,7 @@ def plan_index(database: int, index: IndexDefinition) -> IndexPlan:
     return IndexPlan(
         id=index.id,
         name=index.name,
-        prefix=INDEX.pack(database, index.id),
+        prefix=_PREFIX.pack(database, index.id),
         unique=takes_over or index.type.upper().startswith("UNIQUE"),
         takes_over=takes_over,
         names=tuple(field.name for field in index.fields),

@@ -1,0 +1,116 @@
+"""Writes the records of an export, in batches of which several are on their way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+from quiesce.errors import RecordTooLarge
+from quiesce.orientdb.checking import skips
+from quiesce.orientdb.import_progress import ImportProgress
+from quiesce.orientdb.in_flight import InFlight
+from quiesce.orientdb.plan import ImportPlan, Passage
+from quiesce.orientdb.reader import ExportReader
+from quiesce.orientdb.record_text import ExportedRecord, NotARecord
+from quiesce.rpc.limits import MEBIBYTE, RECORD_BYTES
+from quiesce.v1.record_pb2 import Create, Operation, WriteResponse
+
+BATCH_RECORDS = 1_000
+BATCH_BYTES = MEBIBYTE
+# Enough to keep the leader's disk and two followers busy at once; each is a batch in memory here and there.
+BATCHES_IN_FLIGHT = 8
+WRITE_TIMEOUT_S = 60.0
+
+
+class WriteClient(Protocol):
+    """What writing needs of quiesce.client.AsyncClient."""
+
+    async def write(  # noqa: D102
+        self, database: str, operations: Sequence[Operation], *, timeout_s: float | None = None
+    ) -> WriteResponse: ...
+
+
+def batches(records: Iterable[ExportedRecord]) -> Iterator[list[ExportedRecord]]:
+    """Cut records into batches of BATCH_RECORDS and BATCH_BYTES at most; a larger record goes alone."""
+    batch: list[ExportedRecord] = []
+    size = 0
+    for record in records:
+        length = len(record.body)
+        if length > RECORD_BYTES:
+            raise RecordTooLarge(size=length, limit=RECORD_BYTES)
+        if batch and (len(batch) >= BATCH_RECORDS or size + length > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(record)
+        size += length
+    if batch:
+        yield batch
+
+
+class RecordWriter:
+    """Writes the records of a plan into clusters that nobody sees yet."""
+
+    def __init__(
+        self, client: WriteClient, database: str, plan: ImportPlan, passage: Passage, progress: ImportProgress
+    ) -> None:
+        self._client = client
+        self._database = database
+        self._plan = plan
+        self._passage = passage
+        self._progress = progress
+        self._written = 0
+        # The total is set anew as records are found that are skipped.
+        self._names = {one.id: plan.names.get(one.id, one.name) for one in plan.found.clusters}
+        # In a dictionary index the last record of a key counts, so their order must be the file's.
+        ordered = any(one.definition.type.startswith("DICTIONARY") for one in plan.found.indexes)
+        self._limit = 1 if ordered else BATCHES_IN_FLIGHT
+        self._cluster, self._in_cluster = -1, 0
+
+    async def run(self, extra: Iterable[ExportedRecord] = ()) -> None:
+        """Write all records, and behind them some that the file does not hold, which have their final ids.
+
+        Raises:
+            DuplicateKey, ...: as the cluster answers; other batches may have been written.
+        """
+        flight: InFlight[None] = InFlight(self._limit)
+        async with flight:
+            with ExportReader(self._plan.found.path, refused=_pass_over if skips(self._plan) else None) as reader:
+                for part in reader:
+                    if not isinstance(part, list):
+                        continue
+                    records = self._passage.take(part)
+                    for batch in batches(records):
+                        await flight.start(self._write([self._operation(one) for one in batch]), None)
+                    self._note(records)
+            for batch in batches(extra):
+                await flight.start(self._write([operation(one, one[:2]) for one in batch]), None)
+            await flight.finish()
+        if self._in_cluster:
+            self._progress.cluster_done(self._names[self._cluster], self._in_cluster)
+
+    def _operation(self, record: ExportedRecord) -> Operation:
+        return operation(record, self._passage.placed(record))
+
+    async def _write(self, operations: list[Operation]) -> None:
+        await self._client.write(self._database, operations, timeout_s=WRITE_TIMEOUT_S)
+        self._written += len(operations)
+        self._progress.written(self._written, self._plan.found.records)
+
+    def _note(self, records: list[ExportedRecord]) -> None:
+        for record in records:
+            if record.cluster != self._cluster:
+                if self._in_cluster:
+                    self._progress.cluster_done(self._names[self._cluster], self._in_cluster)
+                self._cluster, self._in_cluster = record.cluster, 0
+            self._in_cluster += 1
+
+
+def operation(record: ExportedRecord, rid: tuple[int, int]) -> Operation:
+    """Return what writes a record at an id."""
+    return Operation(
+        create=Create(cluster=rid[0], position=rid[1], kind=record.kind, body=record.body, version=record.version)
+    )
+
+
+def _pass_over(byte: int, rid: str, error: NotARecord) -> None:
+    """Such a record was noted as skipped when the file was read for the first time."""
