@@ -35,7 +35,7 @@ __all__ = [
     "export_database",
     "export_path",
     "import_export",
-    "parse_import_options",
     "parse_export_options",
+    "parse_import_options",
     "survey",
 ]
