@@ -1,4 +1,4 @@
-"""quiesce.orientdb.links: links among other values, whose types only Quiesce's shapes tell, are links like all others."""
+"""quiesce.orientdb.links: links among other values are links like all others, though only shapes tell their types."""
 
 from __future__ import annotations
 
