@@ -3,7 +3,7 @@
 The docstring of a class is its message; names in braces are its fields. `docs/errors.md` is generated from this module.
 Exit codes: 1 unexpected, 2 wrong usage (click), 10-19 reaching a cluster, 20-39 data, 40-59 snapshots and rotation,
 60-69 files in OrientDB's format, 70-89 a node's own disk and start, 90-109 what coordinators do over time, 110-119
-merging and transfers.
+merging and transfers, 120-124 exports.
 """
 
 from __future__ import annotations
