@@ -16,6 +16,7 @@ RANGES = {
     range(60, 70),
     range(70, 90),
     range(90, 110),
+    range(110, 120),
     range(120, 125),
 }
 EVERY = pytest.mark.parametrize("error", all_errors(), ids=lambda error: error.__name__)
