@@ -11,9 +11,9 @@ from typing import Any
 
 from msgspec import UNSET
 
-from nodes.store.index_key import FLOATS, NOT_FINITE
 from nodes.store.patterns import Pattern, compile_pattern
 from quiesce.errors import ConstraintViolated
+from quiesce.indexing.key import FLOATS, NOT_FINITE
 from quiesce.v1.database_pb2 import ClassDefinition, PropertyDefinition
 
 _RID = re.compile(r"#-?\d+:-?\d+")

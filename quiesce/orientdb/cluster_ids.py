@@ -8,13 +8,10 @@ from typing import Any
 
 from quiesce.orientdb.engine_versions import Engine
 from quiesce.orientdb.escapes import Number, Pairs, pairs, written
-from quiesce.orientdb.links import property_types
-from quiesce.records.shapes import MARK, PLAIN, Shape, parse_shape
+from quiesce.orientdb.links import LinkWalk, property_types
 from quiesce.v1.database_pb2 import ClassDefinition, Cluster
 
 _RID = re.compile(r"#(\d+):(\d+)")
-_LINK_CODES = frozenset("xnzmg")
-_LINK_TYPES = frozenset({"LINK", "LINKLIST", "LINKSET", "LINKMAP", "LINKBAG"})
 
 
 def new_ids(clusters: Iterable[Cluster], engine: Engine) -> dict[int, int]:
@@ -36,7 +33,7 @@ class ClusterIds:
 
     def __init__(self, ids: Mapping[int, int], classes: Iterable[ClassDefinition] = ()) -> None:
         self.ids = ids
-        self._types = property_types(_super_classes_first(classes)) if ids else {}
+        self._walk = LinkWalk(property_types(_super_classes_first(classes)) if ids else {})
         alternatives = "|".join(map(str, sorted(ids)))
         self._candidate = re.compile(rf'"#(?:{alternatives}):\d'.encode()) if ids else None
 
@@ -53,67 +50,21 @@ class ClusterIds:
         """Return a document's body with its links as they are in the file."""
         if self._candidate is None or not self._candidate.search(body):
             return body
-        return written(self._document(pairs(body))).encode("ascii")
+        return written(self._walk.document(pairs(body), lambda _, text: self.rid(text))).encode("ascii")
 
     def everywhere(self, text: bytes) -> bytes:
         """Return the JSON of a section with all that looks like a record id as it is in the file."""
         if self._candidate is None or not self._candidate.search(text):
             return text
-        return written(self._all(pairs(text))).encode("ascii")
-
-    def _document(self, fields: Pairs) -> Pairs:
-        named: dict[str, Any] = dict(fields)
-        codes: dict[str, str] = {}
-        shapes: dict[str, Shape] = {}
-        for entry in str(named.get("@fieldTypes", "")).split(","):
-            name, mark, shape = entry.partition(MARK)
-            if mark and name in named:
-                shapes[name] = parse_shape(shape)
-            else:
-                name, _, codes[name] = entry.rpartition("=")
-        declared = self._types.get(str(named.get("@class", "")), {})
-        changed = Pairs()
-        for name, value in fields:
-            if name.startswith("@"):
-                changed.append((name, value))
-            elif declared.get(name) in _LINK_TYPES or codes.get(name) in _LINK_CODES:
-                changed.append((name, self._all(value)))
-            elif name in shapes:
-                changed.append((name, self._shaped(value, shapes[name])))
-            else:
-                changed.append((name, self._inside(value)))
-        return changed
-
-    def _all(self, value: Any) -> Any:
-        return _each(value, self._all) if isinstance(value, list) else self._text(value)
-
-    def _shaped(self, value: Any, shape: Shape) -> Any:
-        if shape.code in _LINK_CODES:
-            return self._all(value)
-        if shape.plain or not isinstance(value, list):
-            return self._inside(value)
-        if isinstance(value, Pairs):
-            return Pairs((key, self._shaped(item, shape.value(key))) for key, item in value)
-        return [self._shaped(item, shape.item(place)) for place, item in enumerate(value)]
-
-    def _inside(self, value: Any) -> Any:
-        if isinstance(value, Pairs):
-            if any(key == "@type" for key, _ in value):
-                return self._document(value)
-            # A link map whose type nobody names: only one where every value is a link.
-            if value and all(isinstance(item, str) and _RID.fullmatch(item) for _, item in value):
-                return self._all(value)
-            return Pairs((key, self._shaped(item, PLAIN)) for key, item in value)
-        return [self._inside(item) for item in value] if isinstance(value, list) else value
-
-    def _text(self, value: Any) -> Any:
-        return self.rid(value) if isinstance(value, str) and not isinstance(value, Number) else value
+        return written(_everywhere(pairs(text), self.rid)).encode("ascii")
 
 
-def _each(value: Any, change: Callable[[Any], Any]) -> Any:
+def _everywhere(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, Pairs):
-        return Pairs((key, change(item)) for key, item in value)
-    return [change(item) for item in value]
+        return Pairs((key, _everywhere(item, change)) for key, item in value)
+    if isinstance(value, list):
+        return [_everywhere(item, change) for item in value]
+    return change(value) if isinstance(value, str) and not isinstance(value, Number) else value
 
 
 def _super_classes_first(classes: Iterable[ClassDefinition]) -> list[ClassDefinition]:

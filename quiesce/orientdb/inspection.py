@@ -13,7 +13,7 @@ import msgspec
 
 from quiesce.orientdb.field_types import FieldTypes
 from quiesce.orientdb.layout import STUBS
-from quiesce.orientdb.links import FIRST_TYPED, DanglingLink, LinkCheck, property_types
+from quiesce.orientdb.links import FIRST_TYPED, DanglingLink, LinkCheck, LinkWalk, property_types
 from quiesce.orientdb.oddities import Oddities
 from quiesce.orientdb.reader import ExportReader, Section
 from quiesce.orientdb.record_text import DOCUMENT, ExportedRecord
@@ -63,7 +63,7 @@ def inspect_export(path: Path, *, progress: _Progress | None = None) -> Inspecti
     found = Inspection(survey(path, progress=lambda part: tell(part / 2)))
     before = found.survey
     untyped = before.info.exporter_version < FIRST_TYPED
-    check = LinkCheck(before.resolves, property_types(before.schema.classes), untyped=untyped)
+    check = LinkCheck(before.resolves, LinkWalk(property_types(before.schema.classes), untyped))
     with ExportReader(path) as reader:
         oddities = reader.oddities
         types = FieldTypes(found.types, oddities, links_untyped=untyped)

@@ -11,6 +11,7 @@ import msgspec
 
 from quiesce.orientdb.escapes import Number, Pairs, pairs, written
 from quiesce.orientdb.record_text import ExportedRecord
+from quiesce.records.shapes import Shape, parse_shape, types_of
 from quiesce.v1.database_pb2 import ClassDefinition
 from quiesce.v1.record_pb2 import RecordKind
 
@@ -27,6 +28,9 @@ _LINK_CODES = frozenset("xnzmg")
 _LINK_TYPES = frozenset({"LINK", "LINKLIST", "LINKSET", "LINKMAP", "LINKBAG"})
 _CONTAINERS = frozenset({"EMBEDDED", "EMBEDDEDLIST", "EMBEDDEDSET", "EMBEDDEDMAP", "ANY"})
 _DOCUMENT = RecordKind.RECORD_KIND_DOCUMENT
+
+# Whatever is added to it, it is less than none.
+_SHAPED = -(1 << 40)
 
 Rid = tuple[int, int]
 # Takes where a link stands and its text, returns the text that it is to have.
@@ -60,8 +64,7 @@ class LinkWalk:
     def document(self, fields: Pairs, visit: Visit, path: str = "") -> Pairs:
         """Return the fields of a document, each link as `visit` returned it."""
         named: dict[str, Any] = dict(fields)
-        entries = (entry.rpartition("=") for entry in named.get("@fieldTypes", "").split(","))
-        codes = {name: code for name, _, code in entries}
+        codes, shapes = types_of(named.get("@fieldTypes", ""), named)
         declared = self.types.get(named.get("@class", ""), {})
         found = Pairs()
         for name, value in named.items():
@@ -70,6 +73,8 @@ class LinkWalk:
                 followed = value
             elif kind in _LINK_TYPES or codes.get(name) in _LINK_CODES:
                 followed = _links(value, visit, path + name)
+            elif name in shapes:
+                followed = self._shaped(value, parse_shape(shapes[name]), visit, path + name)
             elif kind is None or kind in _CONTAINERS:
                 followed = self._inside(value, visit, path + name, known=kind is not None or name in codes)
             else:
@@ -78,9 +83,13 @@ class LinkWalk:
         return found
 
     def count(self, fields: dict[str, Any]) -> int:
-        """Return how many links with the form of a record id a document has, parsed as JSON usually is."""
-        entries = (entry.rpartition("=") for entry in fields.get("@fieldTypes", "").split(","))
-        codes = {name: code for name, _, code in entries}
+        """Return how many links with the form of a record id a document has, parsed as JSON usually is.
+
+        Less than none where it has shapes, which this does not look into.
+        """
+        codes, shapes = types_of(fields.get("@fieldTypes", ""), fields)
+        if shapes:
+            return _SHAPED
         declared = self.types.get(fields.get("@class", ""), {})
         found = 0
         for name, value in fields.items():
@@ -104,6 +113,16 @@ class LinkWalk:
         if isinstance(value, list):
             return sum(self._count_inside(item, known=known) for item in value)
         return _count_links(value) if self.untyped and not known and isinstance(value, str) else 0
+
+    def _shaped(self, value: Any, shape: Shape, visit: Visit, path: str) -> Any:
+        """Return a value with the links that its shape names."""
+        if shape.code in _LINK_CODES:
+            return _links(value, visit, path)
+        if shape.plain or not isinstance(value, list):
+            return self._inside(value, visit, path, known=True)
+        if isinstance(value, Pairs):
+            return Pairs((key, self._shaped(item, shape.value(key), visit, f"{path}.{key}")) for key, item in value)
+        return [self._shaped(item, shape.item(at), visit, f"{path}[{at}]") for at, item in enumerate(value)]
 
     def _inside(self, value: Any, visit: Visit, path: str, *, known: bool) -> Any:
         """Return a value that is no link itself, with the links inside; `known`: something says what it is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,7 +14,7 @@ import msgspec
 from quiesce.errors import InvalidDocument, QuiesceError
 from quiesce.records.encoding import EPOCH, MILLISECOND
 from quiesce.records.rid import RID
-from quiesce.records.shapes import MARK, Shape, parse_shape
+from quiesce.records.shapes import Shape, parse_shape, types_of
 from quiesce.records.types import (
     Byte,
     Custom,
@@ -59,7 +59,7 @@ def decode_document(body: bytes, *, where: str = "the record") -> Document:
 
 def _document(fields: dict[str, msgspec.Raw]) -> Document:
     document = Document()
-    codes, shapes = _types(_string(fields["@fieldTypes"]), fields) if "@fieldTypes" in fields else ({}, {})
+    codes, shapes = types_of(_string(fields["@fieldTypes"]), fields) if "@fieldTypes" in fields else ({}, {})
     for name, raw in fields.items():
         if name in _own:
             continue
@@ -74,19 +74,6 @@ def _document(fields: dict[str, msgspec.Raw]) -> Document:
             # Fields of embedded documents tell their names themselves.
             raise ValueError(f"field `{name}` cannot be of type `{kind}`: {error}" if kind else str(error)) from None
     return document
-
-
-def _types(field_types: str, fields: Mapping[str, object]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return code and shape by field; exports of 1.7 and before may have `=` in a name, so the last one counts."""
-    codes: dict[str, str] = {}
-    shapes: dict[str, str] = {}
-    for entry in field_types.split(","):
-        name, mark, shape = entry.partition(MARK)
-        if mark and name in fields:
-            shapes[name] = shape
-        elif entry:
-            name, _, codes[name] = entry.rpartition("=")
-    return codes, shapes
 
 
 def _coded(text: bytes, code: str) -> Any:

@@ -51,6 +51,19 @@ class Shape:
 PLAIN = Shape()
 
 
+def types_of(field_types: str, fields: Mapping[str, object]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return code and shape by field; exports of 1.7 and before may have `=` in a name, so the last one counts."""
+    codes: dict[str, str] = {}
+    shapes: dict[str, str] = {}
+    for entry in field_types.split(","):
+        name, mark, shape = entry.partition(MARK)
+        if mark and name in fields:
+            shapes[name] = shape
+        elif entry:
+            name, _, codes[name] = entry.rpartition("=")
+    return codes, shapes
+
+
 def list_shape(code: str, items: Sequence[str | None]) -> str:
     """Return the shape of a list or set: its code and those of its items, None for a null."""
     return code + _inside("[]", items, items)

@@ -27,6 +27,7 @@ from quiesce.errors import (
 )
 from quiesce.orientdb import compare_exports
 from quiesce.orientdb.compare import compare_with_database
+from quiesce.orientdb.differences import Difference
 from tests.scenarios.cli import Answer, quiesce
 from tests.scenarios.cluster import Cluster
 
@@ -80,7 +81,7 @@ def records(cluster: Cluster, database: str) -> int:
             return 0
 
 
-async def differences(cluster: Cluster, path: Path, database: str) -> list[str]:
+async def differences(cluster: Cluster, path: Path, database: str) -> list[Difference]:
     async with AsyncClient(cluster.addresses) as client:
         return (await compare_with_database(path, client, database)).listed
 
