@@ -29,11 +29,8 @@ record, field by field with its type, class by class, index by index.
 def page(passages: Iterable[Passage], engine: str) -> str:
     """Return the page for the passages of files."""
     passages = list(passages)
-    lines = [
-        "| file | engine | exporter | records | Quiesce | same in OrientDB | OrientDB's limits | not explained | back |"
-    ]
-    lines.append("|---|---|---|---|---|---|---|---|---|")
-    lines += [_row(one) for one in passages]
+    columns = "file | engine | exporter | records | Quiesce | OrientDB changed | by its limits | not explained | back"
+    lines = [f"| {columns} |", "|---" * (columns.count("|") + 1) + "|", *map(_row, passages)]
     total: Counter[str] = sum((one.limits for one in passages), Counter())
     limits = ["| limit | times | what OrientDB does |", "|---|---|---|"]
     limits += [f"| {one.name} | {total[one.name]:,} | {one.says} |" for one in LIMITS if total[one.name]]

@@ -15,6 +15,10 @@ def test_page() -> None:
     bad.changed_by_quiesce = [Difference("class", "A", "", "{}", None)]
     text = page([good, bad], "3.2.49")
     assert "with OrientDB 3.2.49;" in text
+    assert (
+        "| Quiesce | OrientDB changed | by its limits | not explained | back |\n|---|---|---|---|---|---|---|---|---|\n"
+        in text
+    )
     assert "| `good.json` | 3.2.34 | 13 | 1,234 | 0 | 1 | policies 2 | 0 | 0 |\n" in text
     assert "| `bad.json` | 2.1 | 11 | 0 | 1 | refused | – | 3 | 0 |\n" in text
     assert "| versions | 9 |" in text
