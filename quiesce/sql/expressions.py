@@ -100,7 +100,7 @@ class Star:
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """`left + right`, and so on for - * / % and ||."""
+    """`left + right`, and so on for - * / and %."""
 
     operator: str
     left: Expression

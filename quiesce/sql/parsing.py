@@ -59,7 +59,7 @@ _OTHERS = {
 # The same for clauses, where they stand.
 _CLAUSES = frozenset(
     ("LET", "UNWIND", "FETCHPLAN", "TIMEOUT", "LOCK", "PARALLEL", "NOCACHE", "UPSERT", "RETURN", "RETRY", "PUT", "ADD",
-     "ENGINE", "BATCH", "WHILE", "MAXDEPTH", "STRATEGY", "COLLATE", "RUNTIME", "BLOB", "CLUSTERS", "EDGE", "NEAR", "WITHIN")
+     "ENGINE", "BATCH", "WHILE", "MAXDEPTH", "STRATEGY", "COLLATE", "RUNTIME", "BLOB", "CLUSTERS", "EDGE",)
 )  # fmt: skip
 _MEANINGS = {
     "NAME": "a name",
@@ -76,7 +76,6 @@ _MEANINGS = {
     "COMPARATOR": "a comparison",
     "WORD_COMPARATOR": "LIKE, CONTAINS or the like",
     "SIGN": "+ or -",
-    "CONCATENATION": "",
     "SLASH": "/",
     "PERCENT": "",
     "STAR": "*",
@@ -121,7 +120,9 @@ def parse(text: str) -> Statement:
             raise error.orig_exc from None
         raise
     except RecursionError:
-        raise InvalidStatement(line=1, column=1, found="an expression", expected="one that is nested less deeply") from None
+        raise InvalidStatement(
+            line=1, column=1, found="an expression", expected="one that is nested less deeply"
+        ) from None
     return statement
 
 
@@ -151,8 +152,7 @@ def _explained(error: UnexpectedInput, text: str) -> QuiesceError:
         found, allowed = text[error.pos_in_stream or 0 :][:1], error.allowed or set()
         line, column = error.line, error.column
     else:
-        assert isinstance(error, UnexpectedEOF)
-        found, allowed = "the end", set(error.expected)
+        found, allowed = "the end", set(error.expected) if isinstance(error, UnexpectedEOF) else set()
         line, column = _end(text)
     if found.upper() in _CLAUSES:
         return StatementNotSupported(what=found.upper(), instead="")
@@ -181,7 +181,9 @@ def _end(text: str) -> tuple[int, int]:
 def _choices(allowed: set[str]) -> str:
     """Return what may stand at a place, in words; keywords last, so that a short list comes first."""
     signs = [meaning for name, meaning in (_MEANINGS | _SIGNS).items() if name in allowed and meaning]
-    words = sorted(name for name in allowed if name not in _MEANINGS and name not in _SIGNS and not name.startswith("_"))
+    words = sorted(
+        name for name in allowed if name not in _MEANINGS and name not in _SIGNS and not name.startswith("_")
+    )
     choices = [*signs, *words]
     if not choices:
         return "something else"

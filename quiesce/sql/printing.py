@@ -85,7 +85,7 @@ def expression_text(expression: Expression) -> str:
     return _text(expression)[0]
 
 
-def _text(expression: Expression) -> tuple[str, int]:  # noqa: C901, PLR0912  one form after the other
+def _text(expression: Expression) -> tuple[str, int]:  # noqa: C901  one form after the other
     match expression:
         case Literal(value):
             return literal_text(value), _POSTFIX

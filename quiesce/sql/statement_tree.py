@@ -135,7 +135,8 @@ class StatementTree(RecordTree):
 
     def drop_property(self, children: list[Any]) -> DropProperty:
         clauses = Clauses.of(children)
-        return DropProperty(*clauses.rest, if_exists=clauses.get("IF", False), force=clauses.get("FORCE", False))
+        class_name, name = clauses.rest
+        return DropProperty(class_name, name, if_exists=clauses.get("IF", False), force=clauses.get("FORCE", False))
 
     def create_cluster(self, children: list[Any]) -> CreateCluster:
         clauses = Clauses.of(children)
@@ -273,5 +274,5 @@ def _transfer(verb: str, children: list[Token]) -> Transfer:
 
 def _database(arguments: str) -> str:
     """Return the name out of `remote:host/name user password`, or of `name` alone."""
-    url = arguments.split()[0]
+    url = arguments.split(maxsplit=1)[0]
     return url.rstrip("/").rpartition("/")[2].rpartition(":")[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from lark import Token, Transformer
@@ -127,7 +128,7 @@ class ExpressionTree(Transformer[Token, Any]):
 
     def signed(self, children: list[Any]) -> Expression:
         sign, operand = children
-        return Negative(operand) if sign == "-" else operand  # type: ignore[no-any-return]
+        return Negative(operand) if sign == "-" else operand
 
     def member(self, children: list[Any]) -> Member:
         return Member(children[0], children[1])
@@ -182,9 +183,9 @@ class ExpressionTree(Transformer[Token, Any]):
     def list(self, children: list[Expression]) -> ListLiteral:
         return ListLiteral(tuple(children))
 
-    def entry(self, children: list[Any]) -> tuple[str, Expression]:
+    def entry(self, children: Sequence[Any]) -> tuple[str, Expression]:
         key, value = children
         return unquoted(key) if key.type in ("STRING", "QUOTED") else str(key), value
 
-    def map(self, children: list[tuple[str, Expression]]) -> MapLiteral:
+    def map(self, children: Sequence[tuple[str, Expression]]) -> MapLiteral:
         return MapLiteral(tuple(children))
