@@ -830,6 +830,15 @@ class CheckFailed(QuiesceError):
     status = Status.DATA_LOSS
 
 
+class PositionTaken(QuiesceError):
+    """The next record in cluster {cluster} gets position {actual}, not {expected}: others write there as well. Read the
+    database's definition again, and try again.
+    """
+
+    exit_code = 139
+    status = Status.ABORTED
+
+
 class UnreadableScript(QuiesceError):
     """{path} cannot be read: {detail}."""
 

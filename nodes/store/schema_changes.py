@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from nodes.store import alterations
 from nodes.store.constraints import PROPERTY_TYPES, bound_problem
 from nodes.store.index_key import KEY_TYPES
 from nodes.store.keys import MAX_CLUSTER_ID
 from nodes.store.schema import DatabaseSchema
 from quiesce.errors import InvalidSchemaChange, UnknownClass
 from quiesce.v1.database_pb2 import (
+    AlterClass,
+    AlterCluster,
+    AlterProperty,
     ClassDefinition,
     Cluster,
     CreateProperty,
@@ -156,7 +160,7 @@ class _Changing:
         else:
             if not definition.cluster_ids:
                 definition.cluster_ids.append(self._cluster_for(name))
-            self._check_clusters(definition)
+            self._check_clusters(definition, self.message.classes)
         declared = list(definition.properties)
         del definition.properties[:]
         added = self.message.classes.add()
@@ -176,8 +180,8 @@ class _Changing:
         self.create_cluster(Cluster(name=name))
         return self.clusters[name]
 
-    def _check_clusters(self, definition: ClassDefinition) -> None:
-        owned = {number: other.name for other in self.message.classes for number in other.cluster_ids}
+    def _check_clusters(self, definition: ClassDefinition, others: Iterable[ClassDefinition]) -> None:
+        owned = {number: other.name for other in others for number in other.cluster_ids}
         for number in definition.cluster_ids:
             if number not in self.ids:
                 raise self.refuse(f"class `{definition.name}` names cluster {number}, which does not exist")
@@ -309,6 +313,39 @@ class _Changing:
             self.result.created_indexes.remove(number)
         else:
             self.result.dropped_indexes.append(number)
+
+    # --- changes of what is there
+
+    def alter_class(self, change: AlterClass) -> None:
+        given = change.definition
+        self._check_altered(given, alterations.alter_class(self._class(given.name), given))
+
+    def _check_altered(self, given: ClassDefinition, definition: ClassDefinition) -> None:
+        if definition.abstract and definition.cluster_ids:
+            raise self.refuse(f"class `{given.name}` has clusters and cannot become abstract")
+        if not definition.abstract:
+            if not definition.cluster_ids:
+                definition.cluster_ids.append(self._cluster_for(definition.name))
+            others = [found for found in self.message.classes if found.name != definition.name]
+            self._check_clusters(definition, others)
+
+    def alter_property(self, change: AlterProperty) -> None:
+        definition, given = self._class(change.class_name), change.property
+        problem = alterations.property_problem(self.message, definition, given)
+        if problem:
+            raise self.refuse(problem)
+        next(found for found in definition.properties if found.name == given.name).CopyFrom(given)
+
+    def alter_cluster(self, change: AlterCluster) -> None:
+        number = self.clusters.get(change.name.lower())
+        if number is None:
+            raise self.refuse(f"there is no cluster `{change.name}`")
+        name = self._name("cluster", change.new_name)
+        if self.clusters.get(name.lower(), number) != number:
+            raise self.refuse(f"there is a cluster `{name}` already")
+        del self.clusters[change.name.lower()]
+        self.clusters[name.lower()] = number
+        next(found for found in self.message.clusters if found.id == number).name = name
 
     # --- the rest
 

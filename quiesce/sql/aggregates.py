@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quiesce.errors import UnfitValue
-from quiesce.records import RID
+from quiesce.records import RID, Long
 from quiesce.sql.arithmetic import average, total
 from quiesce.sql.expressions import Call, Expression, Field, Star
 from quiesce.sql.rows import Row
@@ -50,7 +50,7 @@ class Aggregate:
     def result(self) -> Any:
         """Return what it comes to; null where there were no values, but 0 for a count."""
         if self._name == "count":
-            return self._count
+            return Long(self._count)
         return average(self._value, self._count) if self._name == "avg" and self._count else self._value
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Protocol, TypeAlias
 
 from quiesce.errors import StatementNotSupported, UnfitValue
 from quiesce.records import RID, Document
 from quiesce.sql import arithmetic, graph, methods
+from quiesce.sql.comparisons import COLLATED, TESTS
 from quiesce.sql.expressions import (
     CONDITIONS,
     And,
@@ -39,8 +38,8 @@ from quiesce.sql.expressions import (
 from quiesce.sql.links import Links
 from quiesce.sql.rows import Computed, Element, Row, row_of
 from quiesce.sql.statements import Select
-from quiesce.sql.texts import like, text_of
-from quiesce.sql.values import INTEGER, LONG, compare, equal, is_collection, is_number, number_kind, same
+from quiesce.sql.texts import text_of
+from quiesce.sql.values import INTEGER, LONG, compare, is_collection, is_number, items_of, number_kind
 
 Compute: TypeAlias = Callable[[Row], Any]
 
@@ -148,14 +147,14 @@ def member(value: Any, name: str, context: Context) -> Any:
     if is_collection(value):
         if any(isinstance(item, RID) for item in value):
             context.links.get_all(item for item in value if isinstance(item, RID))
-        return [found for found in _flat(member(item, name, context) for item in value) if found is not None]
+        return [found for found in _flat(member(item, name, context) for item in items_of(value)) if found is not None]
     return value.get(name) if isinstance(value, Element | Computed) else None
 
 
 def _flat(values: Iterable[Any]) -> Iterable[Any]:
     for value in values:
         if is_collection(value):
-            yield from value
+            yield from items_of(value)
         else:
             yield value
 
@@ -169,7 +168,11 @@ def _item(base: Expression, key: Expression, context: Context) -> Compute:
             value = inner(row)
             if value is None:
                 return None
-            return [item for item in (value if is_collection(value) else [value]) if item_fits(item, fits, context)]
+            return [
+                item
+                for item in (items_of(value) if is_collection(value) else [value])
+                if item_fits(item, fits, context)
+            ]
 
         return fitting
     place = compiled(key, context)
@@ -181,7 +184,7 @@ def _item(base: Expression, key: Expression, context: Context) -> Compute:
         if isinstance(value, RID) and isinstance(at, str):
             return member(value, at, context)
         if is_collection(value) and is_number(at):
-            items = list(value)
+            items = items_of(value)
             return items[int(at)] if 0 <= at < len(items) else None
         return None
 
@@ -292,9 +295,9 @@ def _comparison(expression: Comparison, context: Context) -> Compute:
     left, right = compiled(expression.left, context), compiled(expression.right, context)
     if operator is Comparator.INSTANCEOF:
         return lambda row: _instance_of(left(row), right(row), context)
-    test = _TESTS[operator]
+    test = TESTS[operator]
     collated = [side.name for side in (expression.left, expression.right) if isinstance(side, Field)]
-    if not collated or operator not in _COLLATED:
+    if not collated or operator not in COLLATED:
         return lambda row: test(left(row), right(row))
     ignores_case = context.names.ignores_case
 
@@ -320,91 +323,3 @@ def _instance_of(value: Any, class_name: Any, context: Context) -> bool:
     if isinstance(value, Element | Computed | Document):
         value = value.class_name
     return isinstance(value, str) and value.lower() in family
-
-
-def _ordered(accept: Callable[[int], bool]) -> Callable[[Any, Any], bool]:
-    def test(left: Any, right: Any) -> bool:
-        order = compare(left, right)
-        return order is not None and accept(order)
-
-    return test
-
-
-def _contains(value: Any, wanted: Any) -> bool:
-    if not is_collection(value):
-        return False
-    if is_collection(wanted):
-        # One item in brackets counts as the item; several would have to be an item themselves.
-        if len(wanted) == 1 and _contains(value, next(iter(wanted))):
-            return True
-        return any(is_collection(item) and equal(item, wanted) for item in value)
-    return any(same(item, wanted) for item in value)
-
-
-def _within(value: Any, collection: Any) -> bool:
-    if not is_collection(collection):
-        return False
-    if isinstance(value, str | RID):
-        # What most lists hold, without a look at each item.
-        if isinstance(collection, set | frozenset) and value in collection:
-            return True
-        if isinstance(collection, list) and value in collection:
-            return True
-    return any(equal(value, item) for item in collection)
-
-
-def _contains_all(value: Any, wanted: Any) -> bool:
-    items = wanted if is_collection(wanted) else [wanted]
-    return is_collection(value) and all(any(same(item, one) for item in value) for one in items)
-
-
-def _contains_any(value: Any, wanted: Any) -> bool:
-    items = wanted if is_collection(wanted) else [wanted]
-    return is_collection(value) and any(any(same(item, one) for item in value) for one in items)
-
-
-def _matches(value: Any, pattern: Any) -> bool:
-    return value is not None and pattern is not None and _regex(text_of(pattern)).fullmatch(text_of(value)) is not None
-
-
-@lru_cache(64)
-def _regex(pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise UnfitValue(detail=f"`{pattern}` is not a regular expression: {error}") from None
-
-
-_TESTS: dict[Comparator, Callable[[Any, Any], bool]] = {
-    Comparator.EQUAL: equal,
-    Comparator.NOT_EQUAL: lambda left, right: not equal(left, right),
-    Comparator.LESS: _ordered(lambda order: order < 0),
-    Comparator.LESS_OR_EQUAL: _ordered(lambda order: order <= 0),
-    Comparator.GREATER: _ordered(lambda order: order > 0),
-    Comparator.GREATER_OR_EQUAL: _ordered(lambda order: order >= 0),
-    Comparator.LIKE: like,
-    Comparator.MATCHES: _matches,
-    Comparator.CONTAINS: _contains,
-    Comparator.CONTAINS_ALL: _contains_all,
-    Comparator.CONTAINS_ANY: _contains_any,
-    Comparator.CONTAINS_KEY: lambda value, key: isinstance(value, Mapping) and text_of(key) in value,
-    Comparator.CONTAINS_VALUE: lambda value, one: (
-        isinstance(value, Mapping) and any(equal(item, one) for item in value.values())
-    ),
-    Comparator.CONTAINS_TEXT: lambda value, text: (
-        isinstance(value, str) and text is not None and text_of(text) in value
-    ),
-    Comparator.IN: _within,
-    Comparator.NOT_IN: lambda value, collection: not _within(value, collection),
-}
-_COLLATED = frozenset(
-    (
-        Comparator.EQUAL,
-        Comparator.NOT_EQUAL,
-        Comparator.LESS,
-        Comparator.LESS_OR_EQUAL,
-        Comparator.GREATER,
-        Comparator.GREATER_OR_EQUAL,
-        Comparator.LIKE,
-    )
-)

@@ -231,7 +231,7 @@ def _by_id(class_name: str, where: Expression | None, catalog: Catalog) -> ReadR
 
 
 def _by_index(class_name: str, where: Expression | None, catalog: Catalog) -> LookUp | None:
-    """Return the index whose key the condition gives: the unique one before others, the longest key before shorter ones."""
+    """Return the index whose key the condition gives: a unique one before others, a long key before a short one."""
     wanted = [one for condition in conjuncts(where) for one in _wanted(condition)]
     if not wanted:
         return None

@@ -44,19 +44,20 @@ from quiesce.sql.statements import (
 _PLAIN_NAME = re.compile(r"[^\W\d][\w$]*\Z|\$[\w$]+\Z")
 # Words that cannot be names where an expression begins; elsewhere the parser knows a name by its place.
 _RESERVED = frozenset(
-    ("NOT", "NULL", "TRUE", "FALSE", "SELECT", "FROM", "WHERE", "GROUP", "ORDER", "SKIP", "OFFSET", "LIMIT", "DISTINCT", "AND",
-     "OR", "IN", "IS", "BETWEEN", "AS", "ASC", "DESC", "LIKE", "MATCHES", "INSTANCEOF", "CONTAINS", "CONTAINSALL",
-     "CONTAINSANY", "CONTAINSKEY", "CONTAINSVALUE", "CONTAINSTEXT", "DEFINED", "BY")
+    ("NOT", "NULL", "TRUE", "FALSE", "SELECT", "FROM", "WHERE", "GROUP", "ORDER", "SKIP", "OFFSET", "LIMIT", "DISTINCT")
 )  # fmt: skip
 # How tightly a form binds; an operand that binds less gets parentheses.
 _OR, _AND, _NOT, _COMPARISON, _SUM, _PRODUCT, _SIGN, _POSTFIX = range(8)
 
 
+def plain_name(name: str) -> str:
+    """Return a name as it is written where nothing but a name can stand."""
+    return name if name[:1] == "@" or _PLAIN_NAME.match(name) else f"`{name}`"
+
+
 def name_text(name: str) -> str:
-    """Return a name as it is written, in backticks where it needs them."""
-    if name[:1] == "@":
-        return name
-    return name if _PLAIN_NAME.match(name) and name.upper() not in _RESERVED else f"`{name}`"
+    """Return a name as it is written where a keyword could stand as well, in backticks where it needs them."""
+    return f"`{name}`" if name.upper() in _RESERVED else plain_name(name)
 
 
 def literal_text(value: Any) -> str:
@@ -98,14 +99,14 @@ def _text(expression: Expression) -> tuple[str, int]:  # noqa: C901  one form af
         case Star():
             return "*", _POSTFIX
         case Member(base, name):
-            return f"{_within(base, _POSTFIX)}.{name_text(name)}", _POSTFIX
+            return f"{_within(base, _POSTFIX)}.{plain_name(name)}", _POSTFIX
         case Item(base, key):
             return f"{_within(base, _POSTFIX)}[{expression_text(key)}]", _POSTFIX
         case Call(name, arguments):
-            return f"{name_text(name)}({', '.join(map(expression_text, arguments))})", _POSTFIX
+            return f"{plain_name(name)}({', '.join(map(expression_text, arguments))})", _POSTFIX
         case Method(base, name, arguments):
             return (
-                f"{_within(base, _POSTFIX)}.{name_text(name)}({', '.join(map(expression_text, arguments))})",
+                f"{_within(base, _POSTFIX)}.{plain_name(name)}({', '.join(map(expression_text, arguments))})",
                 _POSTFIX,
             )
         case Subquery(select):

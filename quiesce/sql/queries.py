@@ -1,4 +1,4 @@
-"""Answers queries: rows stream from their source through the condition to the result; what has to be kept is bounded."""
+"""Answers queries: rows stream from their source through the condition to the result; what is kept is bounded."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from quiesce.sql.printing import column_name
 from quiesce.sql.reading import Reader
 from quiesce.sql.rows import Computed, Element, Row, row_of
 from quiesce.sql.statements import Select
-from quiesce.sql.values import is_collection, order_key
+from quiesce.sql.values import is_collection, items_of, order_key
 from quiesce.sql.walking import replaced, subqueries
 
 Batches: TypeAlias = Iterator[list[Row]]
@@ -140,7 +140,7 @@ class Queries:
 
         def expanded(row: Row) -> list[Row]:
             value = compute(row)
-            items = list(value) if is_collection(value) else [value]
+            items = items_of(value) if is_collection(value) else [value]
             self.links.get_all([item for item in items if isinstance(item, RID)])
             return [one for item in items if (one := self._as_row(item)) is not None]
 

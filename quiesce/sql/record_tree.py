@@ -237,7 +237,9 @@ class RecordTree(ExpressionTree):
 
     def _delete(self, kind: str, children: list[Any]) -> Delete:
         clauses = Clauses.of(children)
-        return Delete(kind, clauses.rest[0], clauses.get("WHERE"), clauses.get("LIMIT"))
+        return Delete(
+            kind, clauses.rest[0], clauses.get("WHERE"), clauses.get("LIMIT"), unsafe=clauses.get("UNSAFE", False)
+        )
 
     def edge_from(self, children: list[Expression]) -> Clause:
         return Clause("FROM", children[0])
@@ -292,10 +294,15 @@ class RecordTree(ExpressionTree):
 
     def truncate_class(self, children: list[Any]) -> Truncate:
         clauses = Clauses.of(children)
-        return Truncate(ClassTarget(clauses.rest[0]), polymorphic=clauses.get("POLYMORPHIC", False))
+        return Truncate(
+            ClassTarget(clauses.rest[0]),
+            polymorphic=clauses.get("POLYMORPHIC", False),
+            unsafe=clauses.get("UNSAFE", False),
+        )
 
-    def truncate_cluster(self, children: list[str]) -> Truncate:
-        return Truncate(ClusterTarget(children[0]))
+    def truncate_cluster(self, children: list[Any]) -> Truncate:
+        clauses = Clauses.of(children)
+        return Truncate(ClusterTarget(clauses.rest[0]), unsafe=clauses.get("UNSAFE", False))
 
     def truncate_record(self, children: list[RecordTarget]) -> Truncate:
         return Truncate(children[0])

@@ -152,6 +152,7 @@ class Delete:
     target: Target
     where: Expression | None = None
     limit: int | None = None
+    unsafe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +193,7 @@ class Truncate:
 
     target: Target
     polymorphic: bool = False
+    unsafe: bool = False
 
 
 RecordStatement: TypeAlias = Insert | Update | Delete | DeleteEdgesBetween | CreateVertex | CreateEdge | Truncate

@@ -1,8 +1,8 @@
 """How OrientDB compares: which values are equal, and which is less.
 
-The rules are those of OrientDB 3.2 (OQueryOperatorEquals, OLtOperator, OType.castComparableNumber), found by reading and
-by asking it. Two values of different types are compared as values of the left one's type; where the right one cannot be
-made one, they are neither equal nor in any order.
+The rules are those of OrientDB 3.2 (OQueryOperatorEquals, OLtOperator, OType.castComparableNumber), found by reading
+and by asking it. Two values of different types are compared as values of the left one's type; where the right one cannot
+be made one, they are neither equal nor in any order.
 """
 
 from __future__ import annotations
@@ -35,6 +35,11 @@ def is_number(value: object) -> bool:
 def is_collection(value: object) -> bool:
     """Return whether a value is a list or set of any kind."""
     return isinstance(value, list | set | frozenset | tuple) and not isinstance(value, RID)
+
+
+def items_of(value: Any) -> list[Any]:
+    """Return the items of a collection; those of a set in an order that is always the same."""
+    return sorted(value, key=order_key) if isinstance(value, set | frozenset) else list(value)
 
 
 def number_kind(value: Any) -> int:
