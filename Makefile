@@ -31,7 +31,7 @@ SPREAD := -n 2 --dist loadfile
 .PHONY: test
 test: $(BUILT) ## Run the unit tests, then the scenario tests with real processes
 	$(call say,unit tests)
-	@$(BIN)/python -m pytest -m 'not scenario' $(SPREAD)
+	@$(BIN)/python -m pytest -m 'not scenario and not interop' $(SPREAD)
 	$(call say,scenario tests: real processes$(,) real disks$(,) some minutes)
 	@$(BIN)/python -m pytest -m scenario --durations=10 $(SPREAD)
 
@@ -54,6 +54,15 @@ nemesis: $(BUILT) ## Kill, stop, partition and slow down five nodes, and judge w
 .PHONY: deaths
 deaths: $(BUILT) ## Kill the coordinator and the replica at every named point of a backup; SAMPLE=4, POINTS="part of a name"
 	@$(BIN)/python -m tests.deaths $(if $(SAMPLE),--sample $(SAMPLE)) $(POINTS)
+
+.PHONY: interop
+interop: $(BUILT) ## Carry exports through Quiesce and the real OrientDB (Java, Maven), and compare; LARGE=1 for files over 1 MiB
+	$(call say,interoperability with OrientDB)
+	@LARGE=$(LARGE) $(BIN)/python -m pytest tests/interop
+
+.PHONY: interop-table
+interop-table: $(BUILT) ## The same for every file, and write docs/interop.md
+	@$(BIN)/python -m tests.interop
 
 .PHONY: lint
 lint: $(BUILT) ## Check style, types, generated files, structure and the Rust part

@@ -34,7 +34,9 @@ def shared() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything below tests/scenarios starts real processes and is marked so."""
+    """Everything below tests/scenarios starts real processes, below tests/interop the real OrientDB; marked so."""
     for item in items:
+        if item.path.is_relative_to(ROOT / "tests" / "interop"):
+            item.add_marker("interop")
         if item.path.is_relative_to(ROOT / "tests" / "scenarios"):
             item.add_marker("scenario")

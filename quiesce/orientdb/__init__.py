@@ -1,6 +1,7 @@
 """OrientDB's JSON export: reading it, importing it, writing it, comparing two of them."""
 
-from quiesce.orientdb.compare import Differences, compare_exports
+from quiesce.orientdb.compare import compare_exports
+from quiesce.orientdb.differences import Difference, Differences
 from quiesce.orientdb.export_file import export_path
 from quiesce.orientdb.exporter import ExportProgress, ExportReport, export_database
 from quiesce.orientdb.importer import ImportProgress, ImportReport, import_export
@@ -11,6 +12,7 @@ from quiesce.orientdb.survey import Survey, survey
 
 __all__ = [
     "DanglingLink",
+    "Difference",
     "Differences",
     "ExportProgress",
     "ExportReader",
