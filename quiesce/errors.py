@@ -759,6 +759,13 @@ class JobTakenOver(QuiesceError):
     status = Status.ABORTED
 
 
+class InvalidExportOption(QuiesceError):
+    """`{option}` is no option of an export: {detail}."""
+
+    exit_code = 120
+    status = Status.INVALID_ARGUMENT
+
+
 def all_errors() -> list[type[QuiesceError]]:
     """Return every error class, by exit code."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import UNSET
 
+from nodes.store.index_key import FLOATS, NOT_FINITE
 from nodes.store.patterns import Pattern, compile_pattern
 from quiesce.errors import ConstraintViolated
 from quiesce.v1.database_pb2 import ClassDefinition, PropertyDefinition
@@ -128,6 +129,7 @@ def _type_problem(type_name: str, value: Any) -> str | None:
     fits: bool
     if type_name in _NUMBERS:
         fits = isinstance(value, int | Decimal) and not isinstance(value, bool)
+        fits |= type_name in FLOATS and isinstance(value, str) and value in NOT_FINITE
     elif type_name in _STRINGS:
         fits = isinstance(value, str)
     elif type_name == "BOOLEAN":
@@ -147,7 +149,9 @@ def _type_problem(type_name: str, value: Any) -> str | None:
 
 def _measure(type_name: str, value: Any) -> tuple[Decimal | int | None, str]:
     if type_name in _NUMBERS:
-        return value, ""
+        number = Decimal(value)
+        # NaN is neither under nor over anything.
+        return None if number.is_nan() else number, ""
     if type_name in _DATES:
         return (value if isinstance(value, int) else _millis(value)), ""
     if isinstance(value, str):

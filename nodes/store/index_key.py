@@ -24,6 +24,8 @@ VALUE = b"\x02"
 
 INTEGERS = {"BYTE": 8, "SHORT": 16, "INTEGER": 32, "LONG": 64, "DATE": 64, "DATETIME": 64}
 FLOATS = frozenset(("FLOAT", "DOUBLE"))
+# JSON has no numbers for them; a body holds them as text.
+NOT_FINITE = frozenset(("NaN", "Infinity", "-Infinity"))
 KEY_TYPES = frozenset((*INTEGERS, *FLOATS, "BOOLEAN", "DECIMAL", "STRING", "BINARY", "LINK", "ANY"))
 
 _I64 = struct.Struct(">Q")
@@ -137,6 +139,10 @@ def _integer(value: Any, bits: int) -> bytes:
 
 
 def _float(value: Any) -> bytes:
+    if isinstance(value, str) and value in NOT_FINITE:
+        # As in Java, all NaN are equal, and greater than infinity.
+        bits = _I64.unpack(_F64.pack(float(value)))[0]
+        return _I64.pack(bits ^ _ALL if bits & _SIGN else bits ^ _SIGN)
     if not isinstance(value, int | float | Decimal) or isinstance(value, bool):
         raise UnfitKey(f"{_shown(value)} is not a number")
     try:

@@ -3,8 +3,10 @@
 from quiesce.orientdb.compare import compare_exports
 from quiesce.orientdb.differences import Difference, Differences
 from quiesce.orientdb.export_file import export_path
+from quiesce.orientdb.export_options import ExportOptions, parse_export_options
 from quiesce.orientdb.exporter import ExportProgress, ExportReport, export_database
 from quiesce.orientdb.importer import ImportProgress, ImportReport, import_export
+from quiesce.orientdb.layout import ExportPlan
 from quiesce.orientdb.links import DanglingLink
 from quiesce.orientdb.reader import ExportReader, Section
 from quiesce.orientdb.record_text import ExportedRecord
@@ -14,6 +16,8 @@ __all__ = [
     "DanglingLink",
     "Difference",
     "Differences",
+    "ExportOptions",
+    "ExportPlan",
     "ExportProgress",
     "ExportReader",
     "ExportReport",
@@ -26,5 +30,6 @@ __all__ = [
     "export_database",
     "export_path",
     "import_export",
+    "parse_export_options",
     "survey",
 ]

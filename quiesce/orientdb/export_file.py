@@ -5,20 +5,31 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import zlib
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol
 
 from isal import isal_zlib
 
 from quiesce.errors import FileExists, FileUnusable
 
-# isal's levels; each is faster than zlib's fastest.
-LEVELS: Final = (0, 1, 2, 3)
-DEFAULT_LEVEL: Final = 1
+# isal's levels with zlib's meaning: each is faster than zlib's fastest. Further ones are zlib's own.
+_FAST: Final = (1, 2, 3)
+_DEFAULT_BUFFER_BYTES: Final = 1 << 20
+
+
+class _Compressor(Protocol):
+    def compress(self, data: bytes, /) -> bytes: ...
+    def flush(self) -> bytes: ...
 
 
 def export_path(name: str, database: str, *, gzip: bool = True) -> Path:
-    """Return where an export goes, named as OrientDB names it: `.json` where there is no dot, then `.gz`."""
+    """Return where an export goes, named as OrientDB names it: `.json` where there is no dot, then `.gz`.
+
+    Quotes around the name are taken off, as its console does.
+    """
+    if len(name) > 1 and name[0] == name[-1] and name[0] in "\"'":
+        name = name[1:-1]
     path = Path(name or database)
     if "." not in path.name:
         path = path.with_name(path.name + ".json")
@@ -33,11 +44,27 @@ class ExportFile:
     Raises FileExists where the name is taken and `overwrite` is not given, FileUnusable where it cannot be written.
     """
 
-    def __init__(self, path: Path, *, gzip: bool = True, level: int = DEFAULT_LEVEL, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        level: int | None = 1,
+        buffer_bytes: int = _DEFAULT_BUFFER_BYTES,
+        overwrite: bool = False,
+    ) -> None:
+        """Open the file under its other name.
+
+        Args:
+            path: its name at the end.
+            level: of the compression, 0 to 9; None: not compressed.
+            buffer_bytes: how much is written at once.
+            overwrite: replace a file of that name.
+        """
         self.path = path
         self._partial = path.with_name(path.name + ".tmp")
         self._overwrite = overwrite
-        self._level = level if gzip else None
+        self._level = level
+        self._buffer_bytes = buffer_bytes
         if not overwrite and path.exists():
             raise FileExists(file=path)
         if path.is_dir():
@@ -58,15 +85,20 @@ class ExportFile:
             os.close(descriptor)
             raise FileUnusable(file=self.path, detail="another export is being written to it") from None
         os.ftruncate(descriptor, 0)
-        return os.fdopen(descriptor, "wb", buffering=1 << 20)
+        return os.fdopen(descriptor, "wb", buffering=self._buffer_bytes)
 
     def _unusable(self, error: OSError) -> FileUnusable:
         full = "; the disk is full" if error.errno == errno.ENOSPC else ""
         return FileUnusable(file=self.path, detail=f"{error.strerror or error}{full}")
 
-    def _new_compressor(self) -> isal_zlib.Compress | None:
+    def _new_compressor(self) -> _Compressor | None:
         # The header of this kind has no time and no name in it: equal content gives equal bytes.
-        return None if self._level is None else isal_zlib.compressobj(self._level, isal_zlib.DEFLATED, 31)
+        if self._level is None:
+            return None
+        if self._level in _FAST:
+            compressor: _Compressor = isal_zlib.compressobj(self._level, isal_zlib.DEFLATED, 31)
+            return compressor
+        return zlib.compressobj(self._level, zlib.DEFLATED, 31)
 
     def write(self, data: bytes) -> None:
         """Append to the content."""

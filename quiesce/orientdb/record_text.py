@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 import msgspec
 
 from quiesce.orientdb.escapes import Number, Pairs, merge_field_types, one_field_types, pairs, written
+from quiesce.orientdb.import_traps import restore
 from quiesce.v1.record_pb2 import RecordKind
 
 LARGEST_CLUSTER = 32_767
@@ -70,7 +71,7 @@ def parse_record(text: bytes, byte: int) -> ExportedRecord:
                 _refuse_id(cluster, position, version)
             # Old engines write bare NaN, which the slow way puts right.
             if _fault(body) is None:
-                return ExportedRecord(cluster, position, version, _DOCUMENT, body, byte)
+                return ExportedRecord(cluster, position, version, _DOCUMENT, restore(body), byte)
     return _rebuilt(text, byte)
 
 
@@ -145,7 +146,7 @@ def _rebuilt(text: bytes, byte: int) -> ExportedRecord:
             fault = _fault(body)
             if fault is not None:
                 raise NotARecord(f"record #{cluster}:{position}: {fault}")
-            return ExportedRecord(cluster, position, version, _DOCUMENT, body, byte)
+            return ExportedRecord(cluster, position, version, _DOCUMENT, restore(body), byte)
         case "b":
             blob = _base64(named.get("value"))
             return ExportedRecord(cluster, position, version, _BLOB, blob, byte)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,6 +14,7 @@ import msgspec
 from quiesce.errors import InvalidDocument, QuiesceError
 from quiesce.records.encoding import EPOCH, MILLISECOND
 from quiesce.records.rid import RID
+from quiesce.records.shapes import MARK, Shape, parse_shape
 from quiesce.records.types import (
     Byte,
     Custom,
@@ -33,6 +35,7 @@ _elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _value = msgspec.json.Decoder().decode
 _string = msgspec.json.Decoder(str).decode
 _nothing = b"null"
+_SPELT = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(?:[:.](\d{3}))?")
 _own = frozenset({"@type", "@version", "@fieldTypes", "@rid"})
 
 
@@ -56,30 +59,54 @@ def decode_document(body: bytes, *, where: str = "the record") -> Document:
 
 def _document(fields: dict[str, msgspec.Raw]) -> Document:
     document = Document()
-    codes = _codes(_string(fields["@fieldTypes"])) if "@fieldTypes" in fields else {}
+    codes, shapes = _types(_string(fields["@fieldTypes"]), fields) if "@fieldTypes" in fields else ({}, {})
     for name, raw in fields.items():
         if name in _own:
             continue
         text = bytes(raw)
-        code = codes.get(name)
-        if code is None or text == _nothing:
-            document[name] = _inferred(text)
-            continue
         try:
-            read = _READERS[code]
-        except KeyError:
-            raise ValueError(f"`{code}` in @fieldTypes is no type, for field `{name}`") from None
-        try:
-            document[name] = read(text)
+            if name in shapes:
+                document[name] = _shaped(text, parse_shape(shapes[name]))
+            else:
+                document[name] = _coded(text, codes.get(name, ""))
         except (msgspec.DecodeError, ValueError, ArithmeticError, QuiesceError) as error:
-            raise ValueError(f"field `{name}` cannot be of type `{code}`: {error}") from None
+            kind = shapes.get(name) or codes.get(name)
+            # Fields of embedded documents tell their names themselves.
+            raise ValueError(f"field `{name}` cannot be of type `{kind}`: {error}" if kind else str(error)) from None
     return document
 
 
-def _codes(field_types: str) -> dict[str, str]:
-    """Return code by field; exports of 1.7 and before may have `=` in a name, so the last one counts."""
-    pairs = (entry.rpartition("=") for entry in field_types.split(",") if entry)
-    return {name: code for name, _, code in pairs}
+def _types(field_types: str, fields: Mapping[str, object]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return code and shape by field; exports of 1.7 and before may have `=` in a name, so the last one counts."""
+    codes: dict[str, str] = {}
+    shapes: dict[str, str] = {}
+    for entry in field_types.split(","):
+        name, mark, shape = entry.partition(MARK)
+        if mark and name in fields:
+            shapes[name] = shape
+        elif entry:
+            name, _, codes[name] = entry.rpartition("=")
+    return codes, shapes
+
+
+def _coded(text: bytes, code: str) -> Any:
+    if not code or text == _nothing:
+        return _inferred(text)
+    try:
+        read = _READERS[code]
+    except KeyError:
+        raise ValueError("@fieldTypes knows no such type") from None
+    return read(text)
+
+
+def _shaped(text: bytes, shape: Shape) -> Any:
+    """Return a value by its shape, whose codes are those of @fieldTypes."""
+    if shape.plain or text == _nothing:
+        return _coded(text, shape.code)
+    if text[:1] == b"[":
+        items = [_shaped(bytes(item), shape.item(place)) for place, item in enumerate(_elements(text))]
+        return _set_of(items) if shape.code == "e" else items
+    return {key: _shaped(bytes(item), shape.value(key)) for key, item in _fields(text).items()}
 
 
 def _inferred(text: bytes) -> Any:
@@ -116,6 +143,9 @@ def _decimal(text: bytes) -> Decimal:
 
 
 def _moment(text: bytes) -> datetime:
+    if text[:1] == b'"' and (found := _SPELT.fullmatch(_string(text))):
+        # How engines write a DATETIME in an embedded document, without saying in which time zone: UTC by default.
+        return datetime.fromisoformat(f"{found[1]}T{found[2]}.{found[3] or '000'}+00:00")
     return EPOCH + int(_number(text)) * MILLISECOND
 
 
@@ -153,7 +183,10 @@ def _link_map(text: bytes) -> LinkMap:
 
 
 def _embedded_set(text: bytes) -> set[Any] | EmbeddedSet:
-    items = [_inferred(bytes(item)) for item in _elements(text)]
+    return _set_of([_inferred(bytes(item)) for item in _elements(text)])
+
+
+def _set_of(items: list[Any]) -> set[Any] | EmbeddedSet:
     try:
         unique = set(items)
     except TypeError:

@@ -13,6 +13,7 @@ import msgspec
 
 from quiesce.errors import InvalidDocument
 from quiesce.records.rid import RID
+from quiesce.records.shapes import MARK, list_shape, map_shape
 from quiesce.records.types import (
     Byte,
     Custom,
@@ -34,6 +35,10 @@ _DAY_MS = 86_400_000
 _FORBIDDEN = frozenset(" ,=:")
 
 _text = msgspec.json.Encoder().encode
+
+# A value's JSON; its code in @fieldTypes, "" where OrientDB infers the type; and its shape where it stands in a
+# collection, in which OrientDB keeps no types (quiesce.records.shapes).
+_Written = tuple[bytes, str, str]
 
 
 class _Unwritable(Exception):
@@ -88,12 +93,14 @@ def _members(document: Mapping[str, Any]) -> Iterable[bytes]:
             continue
         try:
             key = _name(name)
-            text, code = _typed(value)
+            text, code, shape = _typed(value)
         except _Unwritable as error:
             error.path.append(f".{name}")
             raise
         if code:
             types.append(f"{name}={code}")
+        if len(shape) > 1:
+            types.append(f"{name}{MARK}{shape}")
         yield key + b":" + text
     if types:
         yield b'"@fieldTypes":' + _string(",".join(types))
@@ -116,126 +123,157 @@ def _string(value: str) -> bytes:
         raise _Unwritable("it holds half of a surrogate pair, which is no character") from None
 
 
-def _typed(value: Any) -> tuple[bytes, str]:
-    """Return a field's value and its code for @fieldTypes; "" where OrientDB infers the type."""
+def _typed(value: Any) -> _Written:
     write = _WRITERS.get(type(value))
     if write is None:
         write = next((_WRITERS[base] for base in type(value).__mro__[1:] if base in _WRITERS), _refuse)
     return write(value)
 
 
-def _refuse(value: Any) -> tuple[bytes, str]:
+def _refuse(value: Any) -> _Written:
     raise _Unwritable(f"OrientDB has no type for Python's {type(value).__name__}")
 
 
-def _integer(value: int) -> tuple[bytes, str]:
+def _plain(write: Callable[[Any], bytes]) -> Callable[[Any], _Written]:
+    return lambda value: (write(value), "", "")
+
+
+def _coded(code: str, write: Callable[[Any], bytes]) -> Callable[[Any], _Written]:
+    return lambda value: (write(value), code, code)
+
+
+def _integer(value: int) -> _Written:
     if -(1 << 31) <= value < 1 << 31:
-        return b"%d" % value, ""
-    return _sized(64, "l")(value)
+        return b"%d" % value, "", ""
+    # In a collection the number itself tells that it is a LONG.
+    return _sized(64)(value), "l", ""
 
 
-def _sized(bits: int, code: str) -> Callable[[int], tuple[bytes, str]]:
+def _long(value: int) -> _Written:
+    return _sized(64)(value), "l", "l" if -(1 << 31) <= value < 1 << 31 else ""
+
+
+def _sized(bits: int) -> Callable[[int], bytes]:
     limit = 1 << bits - 1
 
-    def write(value: int) -> tuple[bytes, str]:
+    def write(value: int) -> bytes:
         if not -limit <= value < limit:
             raise _Unwritable(f"{value} does not fit into {bits} bits")
-        return b"%d" % value, code
+        return b"%d" % value
 
     return write
 
 
-def _double(value: float) -> tuple[bytes, str]:
-    return _finite(value, repr(float(value))), "d"
+def _double(value: float) -> _Written:
+    return _number(value, repr(float(value))), "d", "" if math.isfinite(value) else "d"
 
 
-def _float(value: Float) -> tuple[bytes, str]:
-    return _finite(value, value.shortest()), "f"
+def _float(value: Float) -> bytes:
+    return _number(value, value.shortest())
 
 
-def _finite(value: float, text: str) -> bytes:
-    if not math.isfinite(value):
-        raise _Unwritable(f"JSON has no {text}")
-    return text.encode()
+def _number(value: float, text: str) -> bytes:
+    """Return a number's text; what JSON has no number for as the strings that OrientDB reads for a typed field."""
+    if math.isfinite(value):
+        return text.encode()
+    return b'"NaN"' if math.isnan(value) else b'"Infinity"' if value > 0 else b'"-Infinity"'
 
 
-def _decimal(value: Decimal) -> tuple[bytes, str]:
+def _decimal(value: Decimal) -> bytes:
     if not value.is_finite():
-        raise _Unwritable(f"JSON has no {value}")
+        raise _Unwritable(f"a DECIMAL is never {value}")
     # The same digits as Java's BigDecimal.toString: `1E+30` keeps its scale.
-    return str(value).encode(), "c"
+    return str(value).encode()
 
 
-def _datetime(value: datetime) -> tuple[bytes, str]:
+def _datetime(value: datetime) -> bytes:
     if value.tzinfo is None:
         raise _Unwritable("the datetime names no time zone, so it is no point in time")
-    return b"%d" % ((value - EPOCH) // MILLISECOND), "t"
+    return b"%d" % ((value - EPOCH) // MILLISECOND)
 
 
-def _date(value: date) -> tuple[bytes, str]:
-    return b"%d" % ((value - EPOCH.date()).days * _DAY_MS), "a"
+def _date(value: date) -> bytes:
+    return b"%d" % ((value - EPOCH.date()).days * _DAY_MS)
 
 
-def _binary(value: bytes) -> tuple[bytes, str]:
-    return b'"' + base64.b64encode(value) + b'"', "b"
-
-
-def _custom(value: bytes) -> tuple[bytes, str]:
-    return _binary(value)[0], "u"
+def _binary(value: bytes) -> bytes:
+    return b'"' + base64.b64encode(value) + b'"'
 
 
 def _link(value: RID | None) -> bytes:
     return b"null" if value is None else b'"#%d:%d"' % value
 
 
-def _links(code: str) -> Callable[[Iterable[RID | None]], tuple[bytes, str]]:
-    return lambda value: (b"[" + b",".join(map(_link, value)) + b"]", code)
+def _links(value: Iterable[RID | None]) -> bytes:
+    return b"[" + b",".join(map(_link, value)) + b"]"
 
 
-def _link_map(value: Mapping[str, RID | None]) -> tuple[bytes, str]:
-    return b"{" + b",".join(_map_key(key) + b":" + _link(rid) for key, rid in value.items()) + b"}", "m"
+def _link_set(value: Iterable[RID]) -> bytes:
+    return _links(sorted(value))
 
 
-def _list(value: Sequence[Any]) -> tuple[bytes, str]:
+def _link_map(value: Mapping[str, RID | None]) -> bytes:
+    return b"{" + b",".join(_map_key(key) + b":" + _link(rid) for key, rid in value.items()) + b"}"
+
+
+def _list(value: Sequence[Any]) -> _Written:
     if value and all(type(item) is RID for item in value):
-        return _links("z")(value)
-    return _items(value), ""
+        return _links(value), "z", "z"
+    texts, shapes = _items(value)
+    return b"[" + b",".join(texts) + b"]", "", list_shape("", shapes)
 
 
-def _set(value: Iterable[Any]) -> tuple[bytes, str]:
+def _set(value: Iterable[Any]) -> _Written:
     items = list(value)
     if items and all(type(item) is RID for item in items):
-        return _links("n")(sorted(items))
+        return _link_set(items), "n", "n"
     # Sorted, so that equal sets give equal bytes.
-    return b"[" + b",".join(sorted(map(_untyped, items))) + b"]", "e"
+    return _embedded_set(sorted(zip(*_items(items), strict=True), key=lambda one: (one[0], one[1] or "")))
 
 
-def _dict(value: Mapping[str, Any]) -> tuple[bytes, str]:
+def _kept_set(value: Sequence[Any]) -> _Written:
+    return _embedded_set(list(zip(*_items(value), strict=True)))
+
+
+def _embedded_set(written: list[tuple[bytes, str | None]]) -> _Written:
+    text = b"[" + b",".join(one for one, _ in written) + b"]"
+    return text, "e", list_shape("e", [shape for _, shape in written])
+
+
+def _dict(value: Mapping[str, Any]) -> _Written:
     if value and all(type(item) is RID for item in value.values()):
-        return _link_map(value)
-    return _map(value), ""
-
-
-def _items(value: Iterable[Any]) -> bytes:
-    written = []
-    for position, item in enumerate(value):
-        try:
-            written.append(_untyped(item))
-        except _Unwritable as error:
-            error.path.append(f"[{position}]")
-            raise
-    return b"[" + b",".join(written) + b"]"
-
-
-def _map(value: Mapping[str, Any]) -> bytes:
-    written = []
+        return _link_map(value), "m", "m"
+    written: list[bytes] = []
+    shapes: dict[str, str | None] = {}
     for key, item in value.items():
         try:
-            written.append(_map_key(key) + b":" + _untyped(item))
+            name = _map_key(key)
+            text, shapes[key] = _inside(item)
         except _Unwritable as error:
             error.path.append(f"[{key!r}]")
             raise
-    return b"{" + b",".join(written) + b"}"
+        written.append(name + b":" + text)
+    return b"{" + b",".join(written) + b"}", "", map_shape(shapes)
+
+
+def _items(value: Iterable[Any]) -> tuple[list[bytes], list[str | None]]:
+    texts: list[bytes] = []
+    shapes: list[str | None] = []
+    for position, item in enumerate(value):
+        try:
+            text, shape = _inside(item)
+        except _Unwritable as error:
+            error.path.append(f"[{position}]")
+            raise
+        texts.append(text)
+        shapes.append(shape)
+    return texts, shapes
+
+
+def _inside(value: Any) -> tuple[bytes, str | None]:
+    """Return the text and shape of what stands in a collection; a null fits every shape."""
+    text, _, shape = _typed(value)
+    return text, None if value is None else shape
 
 
 def _map_key(key: object) -> bytes:
@@ -246,56 +284,36 @@ def _map_key(key: object) -> bytes:
     return _string(key)
 
 
-def _document(value: Document) -> tuple[bytes, str]:
-    return b"{" + b",".join([b'"@type":"d"', b'"@version":0', *_members(value)]) + b"}", ""
+def _document(value: Document) -> bytes:
+    return b"{" + b",".join([b'"@type":"d"', b'"@version":0', *_members(value)]) + b"}"
 
 
-def _untyped(value: Any) -> bytes:
-    """Return an item of a list, set or map: OrientDB keeps no type for it, so only what JSON itself tells apart."""
-    if isinstance(value, Document):
-        return _document(value)[0]
-    if isinstance(value, RID):
-        raise _Unwritable("a link among other values would come back as text; keep links in a collection of their own")
-    if isinstance(value, Mapping):
-        return _map(value)
-    if isinstance(value, list | tuple):
-        return _items(value)
-    if isinstance(value, float):
-        return _double(value)[0]
-    if value is None or isinstance(value, bool | int | str):
-        return _typed(value)[0]
-    raise _Unwritable(
-        f"OrientDB keeps no type inside a collection, so a {type(value).__name__} would come back as something else; "
-        "put it into a field of an embedded records.Document"
-    )
-
-
-_WRITERS: dict[type, Callable[[Any], tuple[bytes, str]]] = {
-    type(None): lambda _: (b"null", ""),
-    bool: lambda value: (b"true" if value else b"false", ""),
+_WRITERS: dict[type, Callable[[Any], _Written]] = {
+    type(None): _plain(lambda _: b"null"),
+    bool: _plain(lambda value: b"true" if value else b"false"),
     int: _integer,
-    Byte: _sized(8, "b"),
-    Short: _sized(16, "s"),
-    Long: _sized(64, "l"),
+    Byte: _coded("b", _sized(8)),
+    Short: _coded("s", _sized(16)),
+    Long: _long,
     float: _double,
-    Float: _float,
-    Decimal: _decimal,
-    str: lambda value: (_string(value), ""),
-    datetime: _datetime,
-    date: _date,
-    bytes: _binary,
-    bytearray: _binary,
-    Custom: _custom,
-    RID: lambda value: (_link(value), "x"),
-    LinkList: _links("z"),
-    LinkBag: _links("g"),
-    LinkSet: lambda value: _links("n")(sorted(value)),
-    LinkMap: _link_map,
+    Float: _coded("f", _float),
+    Decimal: _coded("c", _decimal),
+    str: _plain(_string),
+    datetime: _coded("t", _datetime),
+    date: _coded("a", _date),
+    bytes: _coded("b", _binary),
+    bytearray: _coded("b", _binary),
+    Custom: _coded("u", _binary),
+    RID: _coded("x", _link),
+    LinkList: _coded("z", _links),
+    LinkBag: _coded("g", _links),
+    LinkSet: _coded("n", _link_set),
+    LinkMap: _coded("m", _link_map),
     list: _list,
     tuple: _list,
     set: _set,
     frozenset: _set,
-    EmbeddedSet: lambda value: (_items(value), "e"),
+    EmbeddedSet: _kept_set,
     dict: _dict,
-    Document: _document,
+    Document: _plain(_document),
 }

@@ -30,7 +30,7 @@ async def test_lines_of_import_and_export(shared: Path, tmp_path: Path) -> None:
     assert "13 records" in out.getvalue()
 
     with ExitStack() as stack:
-        exported = await export_database(cluster, "shop", tmp_path / "x.gz", progress=export._Lines(output, stack))
+        exported = await export_database(cluster, "shop", tmp_path / "x.gz", progress=export.Lines(output, stack))
     export._show(output, exported)
     said = err.getvalue().splitlines()
     assert "- Exporting cluster 'person' (records=2) -> OK" in said

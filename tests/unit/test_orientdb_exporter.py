@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from orientdb_cluster_in_memory import ClusterInMemory
 
 from quiesce.errors import FileExists, FileUnusable, InvalidRequest, Unavailable, UnknownDatabase
-from quiesce.orientdb import ExportProgress, compare_exports, export_database, export_path, import_export
+from quiesce.orientdb import ExportPlan, ExportProgress, compare_exports, export_database, export_path, import_export
 from quiesce.orientdb.compare import compare_with_database
 from quiesce.orientdb.escapes import ascii_json, quoted
 from quiesce.orientdb.export_file import ExportFile
-from quiesce.orientdb.exporter import format_records
-from quiesce.v1.database_pb2 import ClassDefinition, Cluster, Database
+from quiesce.orientdb.record_form import format_records
+from quiesce.v1.database_pb2 import ClassDefinition, Cluster
 from quiesce.v1.record_pb2 import Record, RecordKind
 
 DOCUMENT = RecordKind.RECORD_KIND_DOCUMENT
@@ -110,18 +110,18 @@ async def test_progress_and_report(cluster: ClusterInMemory, tmp_path: Path) -> 
     seen: list[object] = []
 
     class Lines(ExportProgress):
-        def started(self, database: Database, records: int) -> None:
-            seen.append((database.name, records))
+        def started(self, plan: ExportPlan) -> None:
+            seen.append((plan.database, plan.records))
 
         def advanced(self, records: int) -> None:
             seen.append(records)
 
-        def cluster_done(self, name: str, records: int) -> None:
-            seen.append((name, records))
+        def cluster_done(self, cluster: int, name: str, records: int) -> None:
+            seen.append((cluster, name, records))
 
     small(cluster, 150)
     report = await export_database(cluster, "small", tmp_path / "x.gz", progress=Lines())
-    assert seen == [("small", 150), ("internal", 0), 100, 150, ("some", 150)]
+    assert seen == [("small", 150), (0, "internal", 0), 100, 150, (4, "some", 150)]
     assert (report.index, report.records, report.clusters) == (7, 150, {"some": 150})
     assert report.bytes_out == (tmp_path / "x.gz").stat().st_size
 
@@ -139,7 +139,7 @@ async def test_nothing_is_overwritten_unasked(cluster: ClusterInMemory, tmp_path
 
 
 def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
-    file = ExportFile(tmp_path / "x", gzip=False)
+    file = ExportFile(tmp_path / "x", level=None)
     file.write(b"{}")
     (tmp_path / "x").write_text("mine")
     with pytest.raises(FileExists):

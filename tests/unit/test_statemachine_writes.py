@@ -244,6 +244,9 @@ CONSTRAINTS = [
     (db.PropertyDefinition(name="p", type="LINKSET"), {"p": {}}, "type LINKSET"),
     (db.PropertyDefinition(name="p", type="INTEGER", min="3"), {"p": 2}, "minimum"),
     (db.PropertyDefinition(name="p", type="DOUBLE", max="3.5"), {"p": 3.6}, "maximum"),
+    (db.PropertyDefinition(name="p", type="DOUBLE", max="3.5"), {"p": "Infinity"}, "maximum"),
+    (db.PropertyDefinition(name="p", type="DOUBLE"), {"p": "nan"}, "type DOUBLE"),
+    (db.PropertyDefinition(name="p", type="DECIMAL"), {"p": "NaN"}, "type DECIMAL"),
     (db.PropertyDefinition(name="p", type="STRING", max="3"), {"p": "four"}, "length 4"),
     (db.PropertyDefinition(name="p", type="EMBEDDEDLIST", min="1"), {"p": []}, "size 0"),
     (db.PropertyDefinition(name="p", type="DATE", min="2020-01-01"), {"p": 0}, "minimum"),
@@ -257,6 +260,12 @@ def test_constraints(people: Replica, declared: db.PropertyDefinition, fields: d
     reason, given = people.refused(write(create("C", **fields)))
     assert (reason, given["property"], given["class_name"]) == ("CONSTRAINT_VIOLATED", "p", "Base")
     assert detail in given["detail"]
+
+
+def test_nan_is_a_double(people: Replica) -> None:
+    bounded = db.PropertyDefinition(name="p", type="DOUBLE", min="1", max="2")
+    people.ok(alter(new_class("C", properties=[bounded]), new_index("C", "p")))
+    assert people.write(create("C", p="NaN")).HasField("write")
 
 
 def test_read_only(people: Replica) -> None:

@@ -87,6 +87,12 @@ def test_equal_numbers_are_one_key() -> None:
     assert encode_key([KeyField("LONG")], [Decimal("5.0")]) == encode_key([KeyField("LONG")], [5])
 
 
+def test_what_is_no_number_of_json() -> None:
+    keys = [encode_key([KeyField("DOUBLE")], [value]) for value in ("-Infinity", -1e308, 1e308, "Infinity", "NaN")]
+    assert keys == sorted(keys)
+    assert key_text([KeyField("DOUBLE")], keys[-1]) == "NaN"
+
+
 def test_case_insensitive() -> None:
     field = [KeyField("STRING", case_insensitive=True)]
     assert encode_key(field, ["Straße"]) == encode_key(field, ["STRASSE"])
