@@ -9,17 +9,16 @@ from quiesce.v1.database_pb2 import ClassDefinition, Database, PropertyDefinitio
 _KEY_PARTS = ("type", "linked_type", "collate")
 
 
-def alter_class(definition: ClassDefinition, given: ClassDefinition) -> ClassDefinition:
-    """Make a class what is given, but for its name and its properties, and return it."""
-    kept = ClassDefinition()
-    kept.CopyFrom(definition)
-    definition.CopyFrom(given)
-    definition.name = kept.name
-    del definition.properties[:]
-    definition.properties.extend(kept.properties)
-    if definition.abstract:
-        definition.ClearField("default_cluster_id")
-    return definition
+def altered_class(definition: ClassDefinition, given: ClassDefinition) -> ClassDefinition:
+    """Return what becomes of a class: what is given, with its own name and properties."""
+    altered = ClassDefinition()
+    altered.CopyFrom(given)
+    altered.name = definition.name
+    del altered.properties[:]
+    altered.properties.extend(definition.properties)
+    if altered.abstract:
+        altered.ClearField("default_cluster_id")
+    return altered
 
 
 def property_problem(database: Database, definition: ClassDefinition, given: PropertyDefinition) -> str:

@@ -160,7 +160,7 @@ class _Changing:
         else:
             if not definition.cluster_ids:
                 definition.cluster_ids.append(self._cluster_for(name))
-            self._check_clusters(definition, self.message.classes)
+            self._check_clusters(definition)
         declared = list(definition.properties)
         del definition.properties[:]
         added = self.message.classes.add()
@@ -180,8 +180,8 @@ class _Changing:
         self.create_cluster(Cluster(name=name))
         return self.clusters[name]
 
-    def _check_clusters(self, definition: ClassDefinition, others: Iterable[ClassDefinition]) -> None:
-        owned = {number: other.name for other in others for number in other.cluster_ids}
+    def _check_clusters(self, definition: ClassDefinition) -> None:
+        owned = {number: other.name for other in self.message.classes for number in other.cluster_ids}
         for number in definition.cluster_ids:
             if number not in self.ids:
                 raise self.refuse(f"class `{definition.name}` names cluster {number}, which does not exist")
@@ -317,17 +317,17 @@ class _Changing:
     # --- changes of what is there
 
     def alter_class(self, change: AlterClass) -> None:
-        given = change.definition
-        self._check_altered(given, alterations.alter_class(self._class(given.name), given))
-
-    def _check_altered(self, given: ClassDefinition, definition: ClassDefinition) -> None:
-        if definition.abstract and definition.cluster_ids:
-            raise self.refuse(f"class `{given.name}` has clusters and cannot become abstract")
-        if not definition.abstract:
-            if not definition.cluster_ids:
-                definition.cluster_ids.append(self._cluster_for(definition.name))
-            others = [found for found in self.message.classes if found.name != definition.name]
-            self._check_clusters(definition, others)
+        definition = self._class(change.definition.name)
+        altered = alterations.altered_class(definition, change.definition)
+        if altered.abstract and altered.cluster_ids:
+            raise self.refuse(f"class `{altered.name}` has clusters and cannot become abstract")
+        # Its own clusters are free for it.
+        del definition.cluster_ids[:]
+        if not altered.abstract:
+            if not altered.cluster_ids:
+                altered.cluster_ids.append(self._cluster_for(altered.name))
+            self._check_clusters(altered)
+        definition.CopyFrom(altered)
 
     def alter_property(self, change: AlterProperty) -> None:
         definition, given = self._class(change.class_name), change.property

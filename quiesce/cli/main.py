@@ -26,6 +26,7 @@ _COMMANDS = {
     "drills": ("drills", "Restore snapshots into a throw-away node, and check them."),
     "import": ("import_", "Import a database from OrientDB's export format."),
     "export": ("export", "Export a database in OrientDB's export format."),
+    "console": ("console", "Speak to a cluster in the words of OrientDB's console."),
     "health": ("health", "Ask a daemon whether it serves, for probes."),
     "version": ("version", "Show the version."),
 }

@@ -100,8 +100,13 @@ def parser() -> Lark:
     return Lark(grammar, parser="lalr", lexer="contextual", maybe_placeholders=False)
 
 
-def parse(text: str) -> Statement:
+def parse(text: str, *, line: int = 1, column: int = 1) -> Statement:
     """Return the syntax tree of one statement, without the semicolon behind it.
+
+    Args:
+        text: the statement.
+        line: where it begins in the script that it is of,
+        column: and in that line, both from 1, so that errors name places in the script.
 
     Raises:
         InvalidStatement: it is malformed; where, and what could stand there.
@@ -114,7 +119,7 @@ def parse(text: str) -> Statement:
     try:
         statement: Statement = StatementTree().transform(parser().parse(text))
     except UnexpectedInput as error:
-        raise _explained(error, text) from None
+        raise _explained(error, text, line, column) from None
     except VisitError as error:
         if isinstance(error.orig_exc, QuiesceError):
             raise error.orig_exc from None
@@ -138,7 +143,7 @@ def incomplete(text: str) -> bool:
     return False
 
 
-def _explained(error: UnexpectedInput, text: str) -> QuiesceError:
+def _explained(error: UnexpectedInput, text: str, first_line: int, first_column: int) -> QuiesceError:
     unsupported = _unsupported(text)
     if unsupported is not None:
         return unsupported
@@ -156,6 +161,9 @@ def _explained(error: UnexpectedInput, text: str) -> QuiesceError:
         line, column = _end(text)
     if found.upper() in _CLAUSES:
         return StatementNotSupported(what=found.upper(), instead="")
+    if line == 1:
+        column += first_column - 1
+    line += first_line - 1
     return InvalidStatement(line=line, column=column, found=found, expected=_choices(allowed))
 
 

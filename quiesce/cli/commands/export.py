@@ -120,7 +120,7 @@ def chosen_options(
     Raises:
         InvalidExportOption: one of them is none.
     """
-    sections = {name: True for name in _SECTIONS}
+    sections = dict.fromkeys(_SECTIONS, True)
     if only is not None:
         sections = {name: name in _sections("--only", only) for name in _SECTIONS}
     if without is not None:
