@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 
 from lark.exceptions import UnexpectedInput
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
@@ -14,8 +15,11 @@ from quiesce.sql.parsing import parser
 
 _WORD = re.compile(r"[\w.$`@:]*\Z")
 _NAMES = frozenset(("NAME", "CLASS_REF", "CLUSTER_REF", "INDEX_REF"))
+# Words behind the names of terminals that are no words themselves.
 _WORDS = {
-    "WORD_COMPARATOR": ["LIKE", "CONTAINS", "CONTAINSKEY", "CONTAINSVALUE", "CONTAINSALL", "CONTAINSANY", "MATCHES", "INSTANCEOF"],
+    "WORD_COMPARATOR": [
+        "LIKE", "CONTAINS", "CONTAINSKEY", "CONTAINSVALUE", "CONTAINSALL", "CONTAINSANY", "MATCHES", "INSTANCEOF",
+    ],
     "LISTED": ["DATABASES", "CLASSES", "CLUSTERS", "INDEXES", "PROPERTIES"],
     "ASCENDING": ["ASC"],
     "DESCENDING": ["DESC"],
@@ -23,6 +27,12 @@ _WORDS = {
     "BY_VALUE": ["VALUE"],
     "ATTRIBUTE": ["@rid", "@class", "@version"],
 }  # fmt: skip
+
+
+@cache
+def _keywords() -> frozenset[str]:
+    """Return the terminals that stand for the word that they are called."""
+    return frozenset(one.name for one in parser().terminals if str(one.pattern.value).upper() == one.name)
 
 
 def next_words(text: str) -> tuple[list[str], bool]:
@@ -33,20 +43,9 @@ def next_words(text: str) -> tuple[list[str], bool]:
             pass
     except UnexpectedInput:
         return [], False
-    allowed = interactive.accepts()
-    words: list[str] = []
-    for name in sorted(allowed):
-        if name in _WORDS:
-            words += _WORDS[name]
-        elif name.isalpha() and name not in _NAMES | {"RID", "INTEGER", "DECIMAL", "STRING", "QUOTED", "REST", "SIGN"}:
-            words.append(name)
-    known = {terminal.name: str(terminal.pattern.value) for terminal in parser().terminals}
-    keywords = [word for word in words if word in _literal_words(known) or word in sum(_WORDS.values(), [])]
-    return keywords, not _NAMES.isdisjoint(allowed)
-
-
-def _literal_words(terminals: dict[str, str]) -> frozenset[str]:
-    return frozenset(name for name, value in terminals.items() if value.upper() == name)
+    allowed: set[str] = interactive.accepts()  # type: ignore[no-untyped-call]
+    words = [word for name in sorted(allowed) for word in _WORDS.get(name, [name] if name in _keywords() else [])]
+    return words, not _NAMES.isdisjoint(allowed)
 
 
 class StatementCompleter(Completer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
@@ -41,6 +42,10 @@ def plain(value: Any) -> Any:
         return base64.b64encode(value).decode()
     if isinstance(value, RID | Decimal):
         return str(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, float):
+        return float(text_of(value)) if math.isfinite(value) else text_of(value)
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds")
     if isinstance(value, date):

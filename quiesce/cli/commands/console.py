@@ -23,8 +23,9 @@ def command(
 ) -> None:
     """Speak to a cluster in the words of OrientDB's console.
 
-    With FILE, or with statements on standard input (FILE may be -), run them one after the other, up to the first that
-    fails: its exit code is that of the command. Otherwise a prompt: HELP lists the commands, Tab completes, EXIT leaves.
+    With FILE, or with statements on standard input (FILE may be -), run them one after the other, up to the first
+    that fails: its exit code is that of the command. Otherwise a prompt: HELP lists the commands, Tab completes, EXIT
+    leaves.
     """
     from quiesce.client import Client
     from quiesce.console.scripting import read_script, run_script
