@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -136,27 +136,17 @@ def _field(name: str) -> Compute:
 
 
 def member(value: Any, name: str, context: Context) -> Any:
-    """Return `value.name`; of a collection, that of each of its items that has one."""
-    if value is None:
-        return None
+    """Return `value.name`; of a collection, that of each of its items."""
     if isinstance(value, RID):
         found = context.links.get(value)
         return None if found is None else found.get(name)
     if isinstance(value, Mapping):
         return value.get(name)
     if is_collection(value):
-        if any(isinstance(item, RID) for item in value):
-            context.links.get_all(item for item in value if isinstance(item, RID))
-        return [found for found in _flat(member(item, name, context) for item in items_of(value)) if found is not None]
+        items = items_of(value)
+        context.links.get_all(item for item in items if isinstance(item, RID))
+        return [member(item, name, context) for item in items]
     return value.get(name) if isinstance(value, Element | Computed) else None
-
-
-def _flat(values: Iterable[Any]) -> Iterable[Any]:
-    for value in values:
-        if is_collection(value):
-            yield from items_of(value)
-        else:
-            yield value
 
 
 def _item(base: Expression, key: Expression, context: Context) -> Compute:

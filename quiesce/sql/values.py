@@ -1,8 +1,8 @@
 """How OrientDB compares: which values are equal, and which is less.
 
 The rules are those of OrientDB 3.2 (OQueryOperatorEquals, OLtOperator, OType.castComparableNumber), found by reading
-and by asking it. Two values of different types are compared as values of the left one's type; where the right one cannot
-be made one, they are neither equal nor in any order.
+and by asking it. Two values of different types are compared as values of the left one's type; where the right one
+cannot be made one, they are neither equal nor in any order.
 """
 
 from __future__ import annotations
