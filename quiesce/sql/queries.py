@@ -73,7 +73,7 @@ class Queries:
                 iter([(Computed({found.source.column: Long(count)}), [])]), replace(select, order_by=()), self._bounds
             )
         context = self.context(_expressions(select))
-        rows = self._fitting(found, context)
+        rows = self.batches(found, context)
         if found.expands is not None:
             rows = self._expanded(rows, found.expands, context)
             select = replace(select, projections=())
@@ -129,13 +129,9 @@ class Queries:
             found = {record.rid: record for record in self._reader.get(wanted)}
             yield [Element.of(found[rid]) for rid in wanted if rid in found]
 
-    def _fitting(self, found: Plan, context: Context) -> Iterator[Row]:
-        for batch in self.batches(found, context):
-            yield from batch
-
     # --- what is made of rows
 
-    def _expanded(self, rows: Iterator[Row], expression: Expression, context: Context) -> Iterator[Row]:
+    def _expanded(self, rows: Batches, expression: Expression, context: Context) -> Batches:
         compute = compiled(expression, context)
 
         def expanded(row: Row) -> list[Row]:
@@ -144,8 +140,8 @@ class Queries:
             self.links.get_all([item for item in items if isinstance(item, RID)])
             return [one for item in items if (one := self._as_row(item)) is not None]
 
-        for _, several in self.links.each(chunks(rows), expanded):
-            yield from several
+        for _, several in self.links.each(rows, expanded):
+            yield several
 
     def _as_row(self, value: Any) -> Row | None:
         if isinstance(value, RID):
@@ -156,7 +152,7 @@ class Queries:
             return value
         return Computed({"value": value})
 
-    def _projected(self, rows: Iterator[Row], select: Select, context: Context) -> Iterator[Arranged]:
+    def _projected(self, rows: Batches, select: Select, context: Context) -> Iterator[Arranged]:
         """Yield the result of each row, with what it is ordered by."""
         project = projector(select.projections, context)
         aliases = _aliases(select)
@@ -165,9 +161,9 @@ class Queries:
         def computed(row: Row) -> Arranged:
             return project(row), [order_key(order(row)) for order in orders]
 
-        return (result for _, result in self.links.each(chunks(rows), computed))
+        return (result for _, result in self.links.each(rows, computed))
 
-    def _grouped(self, rows: Iterator[Row], select: Select, context: Context) -> Iterator[Arranged]:
+    def _grouped(self, rows: Batches, select: Select, context: Context) -> Iterator[Arranged]:
         """Yield the result of each group, with what it is ordered by."""
         split, aliases = Split(), _aliases(select)
         columns = [(column_name(one), split.without_aggregates(one.expression)) for one in select.projections]
@@ -185,7 +181,7 @@ class Queries:
             values = {name: compute(group) for name, compute in results}
             return Computed(values), [order_key(order(group)) for order in orders]
 
-        groups = grouped(self.links.each(chunks(rows), needed), places, self._bounds.check)
+        groups = grouped(self.links.each(rows, needed), places, self._bounds.check)
         empty = True
         for _, result in self.links.each(chunks(groups), computed):
             empty = False
