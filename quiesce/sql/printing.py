@@ -93,7 +93,7 @@ def _text(expression: Expression) -> tuple[str, int]:  # noqa: C901  one form af
         case ListLiteral(items):
             return f"[{', '.join(map(expression_text, items))}]", _POSTFIX
         case MapLiteral(entries):
-            return f"{{{', '.join(f'{json.dumps(k)}: {expression_text(v)}' for k, v in entries)}}}", _POSTFIX
+            return f"{{{', '.join(f'{json.dumps(k, ensure_ascii=False)}: {expression_text(v)}' for k, v in entries)}}}", _POSTFIX
         case Field(name):
             return name_text(name), _POSTFIX
         case Star():

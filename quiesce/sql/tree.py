@@ -36,6 +36,7 @@ from quiesce.sql.expressions import (
 )
 
 _ESCAPED = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 _SPELLINGS = {"==": "=", "!=": "<>"}
 _FLOAT_MAX = 3.4028234663852886e38
@@ -48,7 +49,9 @@ def unquoted(text: str) -> str:
         escape = found[1]
         return chr(int(escape[1:], 16)) if len(escape) == 5 else _ESCAPES.get(escape, escape)
 
-    return _ESCAPED.sub(meant, text[1:-1])
+    found = _ESCAPED.sub(meant, text[1:-1])
+    # JSON writes what is beyond 16 bits as two escapes.
+    return _PAIR.sub(lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), found)
 
 
 def real(text: str) -> float:
