@@ -101,10 +101,8 @@ class Interpreter:
         seconds = time.monotonic() - began
         text = f"\n{count} item(s) found. Query executed in {seconds:.3f} sec(s)."
         if more:
-            text = (
-                f"\nLIMIT EXCEEDED: resultset contains more items not displayed (limit={count}); SET LIMIT changes that."
-                + text
-            )
+            more_text = f"LIMIT EXCEEDED: resultset contains more items not displayed (limit={count})"
+            text = f"\n{more_text}; SET LIMIT changes that.{text}"
         self._output.result({"rows": count, "more": more}, text)
 
     def _show(self, rows: Iterator[Row]) -> tuple[int, bool]:
@@ -145,8 +143,8 @@ class Interpreter:
         else:
             if not 0 <= statement.number < len(session.result):
                 raise InvalidRequest(
-                    detail=f"the last result has {len(session.result)} rows that can be displayed, from 0; none is number "
-                    f"{statement.number}"
+                    detail=f"the last result has {len(session.result)} rows that can be displayed, from 0; "
+                    f"none is number {statement.number}"
                 )
             row = session.result[statement.number]
             if not isinstance(row, Element):

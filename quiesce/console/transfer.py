@@ -77,7 +77,8 @@ def import_database(session: Session, output: Output, arguments: str) -> None:
     catalog = session.catalog()
     if catalog.records([cluster.id for cluster in catalog.database.clusters]):
         raise UnfitValue(
-            detail=f"database `{name}` holds records: an import without -merge=true needs an empty one, as after CREATE DATABASE"
+            detail=f"database `{name}` holds records: an import without -merge=true needs an empty one, as it is after "
+            "CREATE DATABASE"
         )
     session.client.drop_database(name)
     try:
@@ -106,7 +107,7 @@ def restore_database() -> None:
     """
     raise StatementNotSupported(
         what="RESTORE DATABASE",
-        instead=": a restore makes a new cluster, by the shell's `quiesce restore`; `quiesce snapshots` lists what there is",
+        instead=": a restore makes a new cluster, by the shell's `quiesce restore` (`quiesce snapshots` shows of what)",
     )
 
 

@@ -93,7 +93,8 @@ def _text(expression: Expression) -> tuple[str, int]:  # noqa: C901  one form af
         case ListLiteral(items):
             return f"[{', '.join(map(expression_text, items))}]", _POSTFIX
         case MapLiteral(entries):
-            return f"{{{', '.join(f'{json.dumps(k, ensure_ascii=False)}: {expression_text(v)}' for k, v in entries)}}}", _POSTFIX
+            members = (f"{json.dumps(key, ensure_ascii=False)}: {expression_text(value)}" for key, value in entries)
+            return f"{{{', '.join(members)}}}", _POSTFIX
         case Field(name):
             return name_text(name), _POSTFIX
         case Star():

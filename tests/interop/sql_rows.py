@@ -57,6 +57,19 @@ def theirs(statement: Statement, rows: list[dict[str, Any]]) -> Outcome:
     return len(rows)
 
 
+def without_order(outcome: Outcome) -> Outcome:
+    """Return rows without the order in their lists: nobody promises that of a vertex's edges, or of a set."""
+    return outcome if isinstance(outcome, int) else [_text(_sorted(json.loads(row))) for row in outcome]
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted(item) for key, item in value.items()}
+    if isinstance(value, list) and len(value) == 2 and value[0] == "LIST":
+        return ["LIST", sorted(map(_sorted, value[1]), key=_text)]
+    return value
+
+
 def _text(row: Any) -> str:
     return json.dumps(row, sort_keys=True, ensure_ascii=False)
 

@@ -14,8 +14,8 @@ from quiesce.errors import (
     PartlyApplied,
     StaleVersion,
     StatementNotSupported,
-    UnfitValue,
     Unavailable,
+    UnfitValue,
     UnknownClass,
     UnknownRecord,
 )
@@ -53,7 +53,8 @@ def one(memory: Memory, name: str) -> dict[str, Any]:
 
 def test_values_get_the_types_of_the_schema(memory: Memory) -> None:
     memory.run(
-        "insert into Person set name = 'Ada', age = '36', size = 7, tags = ['a', 'b', 'a'], at = {'x': 1}, friends = ['#6:0']"
+        "insert into Person set name = 'Ada', age = '36', size = 7, tags = ['a', 'b', 'a'], at = {'x': 1},"
+        " friends = ['#6:0']"
     )
     found = one(memory, "Ada")
     assert (found["age"], type(found["size"]), found["tags"]) == (36, Long, {"a", "b"})
@@ -224,7 +225,11 @@ def test_schema(memory: Memory) -> None:
     assert declared is not None
     assert (declared.mandatory, declared.max, list(definition.super_classes)) == (True, "10", ["V", "Named"])
     assert dict(definition.custom_fields) == {"colour": "red"}
-    for text in ("alter property Person.age type string", "drop property Person.age", "alter class V superclass +Person"):
+    for text in (
+        "alter property Person.age type string",
+        "drop property Person.age",
+        "alter class V superclass +Person",
+    ):
         with pytest.raises(InvalidSchemaChange):
             memory.run(text)
     memory.run("drop property Person.age force")

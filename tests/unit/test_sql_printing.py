@@ -1,4 +1,4 @@
-"""Any syntax tree that is printed is parsed to the same; and what is computed of it is what a plain reference computes."""
+"""What is printed of any syntax tree is parsed to the same; what is computed of it is what a plain reference says."""
 
 from __future__ import annotations
 
@@ -51,7 +51,22 @@ from quiesce.sql.statements import (
 )
 from quiesce.v1.database_pb2 import Database
 
-_WORDS = ("name", "a", "ünïcode", "select", "from", "null", "In", "class", "$x", "key", "two words", "1st", "not", "desc")
+_WORDS = (
+    "name",
+    "a",
+    "ünïcode",
+    "select",
+    "from",
+    "null",
+    "In",
+    "class",
+    "$x",
+    "key",
+    "two words",
+    "1st",
+    "not",
+    "desc",
+)
 names = st.sampled_from(_WORDS)
 fields = st.sampled_from((*_WORDS, "@rid", "@class"))
 rids = st.builds(RID, st.integers(-1, 32767), st.integers(-1, 1 << 40))
@@ -152,7 +167,10 @@ def reference(expression: Expression, row: dict[str, Any]) -> Any:
         case IsNull(operand, negated):
             return (reference(operand, row) is None) != negated
         case Between(operand, low, high):
-            ends = Comparison(Comparator.GREATER_OR_EQUAL, operand, low), Comparison(Comparator.LESS_OR_EQUAL, operand, high)
+            ends = (
+                Comparison(Comparator.GREATER_OR_EQUAL, operand, low),
+                Comparison(Comparator.LESS_OR_EQUAL, operand, high),
+            )
             return all(reference(end, row) for end in ends)
         case Comparison(Comparator.IN, left, ListLiteral(items)):
             return any(reference(Comparison(Comparator.EQUAL, left, item), row) for item in items)
@@ -192,7 +210,12 @@ orders = st.sampled_from([Comparator.EQUAL, Comparator.NOT_EQUAL, Comparator.LES
 conditions = st.recursive(
     st.one_of(
         st.builds(Comparison, orders, operands, operands),
-        st.builds(Comparison, st.just(Comparator.IN), operands, st.builds(ListLiteral, st.lists(operands, max_size=3).map(tuple))),
+        st.builds(
+            Comparison,
+            st.just(Comparator.IN),
+            operands,
+            st.builds(ListLiteral, st.lists(operands, max_size=3).map(tuple)),
+        ),
         st.builds(IsNull, operands, st.booleans()),
         st.builds(Between, operands, operands, operands),
     ),

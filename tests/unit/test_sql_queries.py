@@ -125,7 +125,7 @@ def test_links_are_fetched_for_many_rows_at_once() -> None:
         rows = ", ".join("(#6:0)" for _ in range(100))
         memory.run(f"insert into A (link) values {rows}")
     memory.fetches = 0
-    # A batch of the scan has three records in this fake; each asks at most once, and what is known is not asked for again.
+    # The fake scans three records at a time: what one batch has fetched, the next ones know.
     assert memory.run("select count(*) as n from A where link.name = 'target'") == [{"n": 300}]
     assert memory.fetches == 1
 
@@ -177,7 +177,9 @@ def test_memory_is_bounded(people: Memory) -> None:
     ):
         with pytest.raises(StatementTooLarge):
             list(queries.select(parse(text)))  # type: ignore[arg-type]
-    limited = list(Queries(people, people.catalog(), Bounds(rows=2000)).select(parse("select from Person order by name limit 2")))  # type: ignore[arg-type]
+    limited = list(
+        Queries(people, people.catalog(), Bounds(rows=2000)).select(parse("select from Person order by name limit 2"))
+    )  # type: ignore[arg-type]
     assert len(limited) == 2
 
 
@@ -233,7 +235,9 @@ def test_a_syntax_error_has_its_place() -> None:
 
 
 def test_types_of_results(people: Memory) -> None:
-    row = people.run("select 7 / 2 as a, 8 / 2 as b, 2147483647 + 1 as c, 2147483647 * 2 as d, 1.5 + 1 as e, -7 % 3 as f")[0]
+    row = people.run(
+        "select 7 / 2 as a, 8 / 2 as b, 2147483647 + 1 as c, 2147483647 * 2 as d, 1.5 + 1 as e, -7 % 3 as f"
+    )[0]
     assert row == {"a": 3.5, "b": 4, "c": 2147483648, "d": -2, "e": 2.5, "f": -1}
     assert (type(row["c"]), type(row["e"])) == (Long, Float)
     people.run("insert into Person set name = 'Pi', exact = 1")
