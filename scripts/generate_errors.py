@@ -39,6 +39,7 @@ GROUPS = (
     (range(99, 102), "Drills"),
     (range(102, 103), "Probes"),
     (range(103, 110), "Coordinators"),
+    (range(131, 140), "Statements of the console"),
 )
 
 

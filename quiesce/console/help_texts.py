@@ -35,7 +35,7 @@ _TOPICS: dict[str, tuple[str, str]] = {
     ),
     "DELETE": (
         (
-            "DELETE FROM target [WHERE condition] [LIMIT n] [UNSAFE]; DELETE VERTEX target ...; DELETE EDGE target ...;\n"
+            "DELETE FROM target [WHERE condition] [LIMIT n] [UNSAFE]; DELETE VERTEX | EDGE target ...;\n"
             "    DELETE EDGE [class] FROM #1:2 TO #1:3"
         ),
         "Delete records; vertices with their edges.",

@@ -12,12 +12,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from quiesce import errors
+from quiesce.console.session import Session
 from quiesce.orientdb import ExportReader
+from quiesce.sql.changes import Changes
+from quiesce.sql.parsing import parse
+from quiesce.sql.statements import CreateEdge
 from tests.scenarios.cli import ROOT, Answer
 from tests.scenarios.cluster import Cluster
 from tests.scenarios.people import make_database
@@ -87,6 +92,46 @@ def test_a_script_from_beginning_to_end(cluster: Cluster, tmp_path: Path) -> Non
     run(cluster, "-c", "DROP DATABASE graph")
 
 
+def test_edges_that_are_created_at_the_same_time(cluster: Cluster) -> None:
+    run(cluster, "-c", f"CREATE DATABASE rush; {CLASSES} INSERT INTO Person (name) VALUES ('hub'), ('a'), ('b'), ('c')")
+    with cluster.client() as client, ThreadPoolExecutor(3) as pool:
+
+        def edges(name: str) -> int:
+            changes = Changes(Session(client, cluster.addresses, "", database="rush"))
+            statement = parse(
+                "CREATE EDGE Knows FROM (SELECT FROM Person WHERE name = 'hub')"
+                f" TO (SELECT FROM Person WHERE name = '{name}')"
+            )
+            assert isinstance(statement, CreateEdge)
+            return sum(len(changes.create_edge(statement)) for _ in range(8))
+
+        # They take each other's positions and change the same vertex: each tries again until it is through.
+        assert list(pool.map(edges, "abc")) == [8, 8, 8]
+    assert rows(cluster, "SELECT out().size() AS n, out_Knows.size() AS m FROM Person WHERE name = 'hub'", "rush") == [
+        {"n": 24, "m": 24}
+    ]
+    assert rows(cluster, "SELECT count(*) AS n FROM Knows", "rush") == [{"n": 24}]
+    assert "is consistent: 28 records, 96 links" in run(cluster, "--database", "rush", "-c", "CHECK DATABASE")
+    run(cluster, "-c", "DROP DATABASE rush")
+
+
+def test_check_finds_what_is_wrong(cluster: Cluster) -> None:
+    run(
+        cluster, "-c", f"CREATE DATABASE bad; {CLASSES} INSERT INTO Person (name) VALUES ('a'), ('b');"
+        "CREATE EDGE Knows FROM #6:0 TO #6:1; DELETE FROM #6:1 UNSAFE; INSERT INTO Knows SET out = #6:0",
+    )  # fmt: skip
+    answer = console(cluster, "--database", "bad", "-c", "CHECK DATABASE")
+    assert answer.code == errors.CheckFailed.exit_code
+    for problem in (
+        "#7:0: `in` leads to #6:1, which does not exist",
+        "#7:1: its end #6:0 does not name the edge",
+        "#7:1: the edge of class `Knows` has no link `in`",
+        "3 problems",
+    ):
+        assert problem in answer.error
+    run(cluster, "-c", "DROP DATABASE bad")
+
+
 def test_what_goes_out_comes_in(cluster: Cluster, tmp_path: Path) -> None:
     target = tmp_path / "people.json.gz"
     run(cluster, "--database", "people", "-c", f"EXPORT DATABASE {target}")
@@ -148,7 +193,7 @@ def test_a_syntax_error_names_its_place_in_the_script(cluster: Cluster) -> None:
     script = "LIST DATABASES;\n\n  /* a\n comment */ SELECT 1 AS x; SELECT FROM\n V WHERE (a = ;\n"
     answer = console(cluster, "--database", "people", script=script)
     assert answer.code == errors.InvalidStatement.exit_code
-    assert "Line 5, column 15" in answer.error
+    assert "Line 5, column 14" in answer.error
 
 
 def test_ctrl_c_ends_a_statement_and_says_what_it_did(cluster: Cluster) -> None:

@@ -8,7 +8,16 @@ import pytest
 
 from quiesce.errors import QuiesceError, StaleVersion, Unavailable, all_errors, from_reason
 
-RANGES = {range(1, 2), range(10, 20), range(20, 40), range(40, 60), range(60, 70), range(70, 90), range(90, 110)}
+RANGES = {
+    range(1, 2),
+    range(10, 20),
+    range(20, 40),
+    range(40, 60),
+    range(60, 70),
+    range(70, 90),
+    range(90, 110),
+    range(131, 140),
+}
 EVERY = pytest.mark.parametrize("error", all_errors(), ids=lambda error: error.__name__)
 
 
