@@ -135,11 +135,12 @@ def incomplete(text: str) -> bool:
     """Return whether more text could make a statement of this: it ends before anything in it is wrong."""
     try:
         parser().parse(text)
-    except UnexpectedToken as error:
-        return error.token.type == "$END" and bool(_COMMENT.sub("", text))
-    except UnexpectedCharacters as error:
+    except UnexpectedInput as error:
+        if isinstance(error, UnexpectedToken) and error.token.type == "$END":
+            return bool(_COMMENT.sub("", text))
+        # A text, a name or a comment that is not closed.
         rest = text[error.pos_in_stream or 0 :]
-        return rest[:1] in "'\"`" or rest[:2] == "/*"
+        return rest[:1] in ("'", '"', "`") or rest[:2] == "/*"
     return False
 
 

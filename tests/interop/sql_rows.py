@@ -31,7 +31,7 @@ def ours(statement: Statement, session: Session) -> Outcome:
         rows = Queries(session.reader(), session.catalog()).select(statement)
         return [_text(_plain_row(row)) for row in rows]
     if isinstance(statement, get_args(SchemaStatement)):
-        session.client.alter_schema(session.name, schema_changes(statement, session.catalog()))  # type: ignore[arg-type]
+        session.client.alter_schema(session.name, schema_changes(statement, session.catalog()))
         return []
     changes = Changes(session)
     run: dict[type, Callable[[Any], Any]] = {
