@@ -3,7 +3,8 @@
 The docstring of a class is its message; names in braces are its fields. `docs/errors.md` is generated from this module.
 Exit codes: 1 unexpected, 2 wrong usage (click), 10-19 reaching a cluster, 20-39 data, 40-59 snapshots and rotation,
 60-69 files in OrientDB's format, 70-89 a node's own disk and start, 90-109 what coordinators do over time, 110-119
-merging and transfers, 120-124 exports, 125-129 comparing exports.
+merging and transfers, 120-124 exports, 125-129 comparing exports,
+131-139 statements of the console.
 """
 
 from __future__ import annotations
@@ -815,3 +816,73 @@ def from_reason(reason: str, fields: dict[str, str]) -> QuiesceError:
         if cls.reason() == reason:
             return cls(**fields)
     return QuiesceError(detail=f"{reason} {fields}")
+
+
+# --- statements
+
+
+class InvalidStatement(QuiesceError):
+    """Line {line}, column {column}: found `{found}`; expected {expected}."""
+
+    exit_code = 131
+    status = Status.INVALID_ARGUMENT
+
+
+class StatementNotSupported(QuiesceError):
+    """{what} is not supported{instead}."""
+
+    exit_code = 132
+    status = Status.UNIMPLEMENTED
+
+
+class StatementTooLarge(QuiesceError):
+    """The statement would keep over {limit} {unit} in memory for {purpose}; {remedy}."""
+
+    exit_code = 133
+    status = Status.RESOURCE_EXHAUSTED
+
+
+class NoDatabaseChosen(QuiesceError):
+    """No database is in use. Choose one: USE name. LIST DATABASES shows them."""
+
+    exit_code = 134
+    status = Status.FAILED_PRECONDITION
+
+
+class UnfitValue(QuiesceError):
+    """{detail}."""
+
+    exit_code = 135
+    status = Status.INVALID_ARGUMENT
+
+
+class PartlyApplied(QuiesceError):
+    """{applied} records are changed, and the statement ended before the others: {cause}. Each record is changed as a
+    whole or not at all; run the statement again if it may be applied twice to a record.
+    """
+
+    exit_code = 136
+    status = Status.ABORTED
+
+
+class CheckFailed(QuiesceError):
+    """Database `{database}`: {problems} problems were found."""
+
+    exit_code = 137
+    status = Status.DATA_LOSS
+
+
+class PositionTaken(QuiesceError):
+    """The next record in cluster {cluster} gets position {actual}, not {expected}: others write there as well. Read the
+    database's definition again, and try again.
+    """
+
+    exit_code = 139
+    status = Status.ABORTED
+
+
+class UnreadableScript(QuiesceError):
+    """{path} cannot be read: {detail}."""
+
+    exit_code = 138
+    status = Status.INVALID_ARGUMENT

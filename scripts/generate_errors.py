@@ -42,6 +42,7 @@ GROUPS = (
     (range(110, 120), "Merging and transfers"),
     (range(120, 125), "Exports"),
     (range(125, 130), "Comparing exports"),
+    (range(131, 140), "Statements of the console"),
 )
 
 

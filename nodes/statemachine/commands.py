@@ -75,13 +75,13 @@ def apply_command(working: Working, command: Command, place: Place) -> Outcome:
             )
         return _alone(working, place, lambda: _whole(working, command, kind, place))
     except QuiesceError as error:
-        if error.exit_code >= _OWN_DISK:
+        if error.exit_code in _OWN_DISK:
             raise
         return failure(error)
 
 
-# From this exit code on, errors are about this node and not about the command.
-_OWN_DISK = 70
+# Errors with these exit codes are about this node and not about the command.
+_OWN_DISK = range(70, 90)
 
 
 def failure(error: QuiesceError) -> Outcome:
@@ -129,7 +129,7 @@ def _write(working: Working, request: WriteRequest, place: Place) -> Outcome:
         schema, draft = working.database(request.database), working.pending.draft()
         outcome = Outcome(write=_alone(working, place, lambda: write(draft, schema, request, place.index)))
     except QuiesceError as error:
-        if error.exit_code >= _OWN_DISK:
+        if error.exit_code in _OWN_DISK:
             raise
         outcome = failure(error)
     if request.session_id:

@@ -19,6 +19,7 @@ from quiesce.errors import (
     DuplicateKey,
     InvalidDocument,
     InvalidRequest,
+    PositionTaken,
     StaleVersion,
     UnknownClass,
     UnknownRecord,
@@ -38,8 +39,8 @@ def write(draft: Draft, schema: DatabaseSchema, request: WriteRequest, index: in
 
     Raises:
         QuiesceError: one of UnknownClass, UnknownRecordCluster, UnknownRecord, UnknownIndex, IndexNotMaintained,
-            StaleVersion, DuplicateKey, InvalidDocument, InvalidRequest, ConstraintViolated, DatabaseImporting,
-            DatabaseNotImporting, BatchTooLarge.
+            StaleVersion, PositionTaken, DuplicateKey, InvalidDocument, InvalidRequest, ConstraintViolated,
+            DatabaseImporting, DatabaseNotImporting, BatchTooLarge.
     """
     writer = _Writer(draft, schema, index)
     for operation in request.operations:
@@ -74,10 +75,12 @@ class _Writer:
         following, count = draft.counter(schema.id, cluster)
         if schema.filling(cluster):
             position, version = self._imported(create)
-        elif create.HasField("position") or create.HasField("version"):
+        elif create.HasField("version"):
             raise DatabaseNotImporting(database=schema.name)
         else:
             position, version = following, 1
+            if create.HasField("position") and create.position != position:
+                raise PositionTaken(cluster=cluster, expected=create.position, actual=position)
         if position > MAX_POSITION:
             raise InvalidRequest(detail=f"position {position} is over the limit of {MAX_POSITION}")
         key = RECORD.pack(schema.id, cluster, position)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from nodes.store import alterations
+from nodes.store.class_tree import super_class_problem
 from nodes.store.constraints import PROPERTY_TYPES, bound_problem
 from nodes.store.schema import DatabaseSchema
 from quiesce.errors import InvalidSchemaChange, UnknownClass
@@ -12,6 +14,9 @@ from quiesce.indexing.definition import complete
 from quiesce.records.rid import MAX_CLUSTER_ID, MAX_POSITION
 from quiesce.v1.database_pb2 import (
     AddCluster,
+    AlterClass,
+    AlterCluster,
+    AlterProperty,
     ClassDefinition,
     Cluster,
     CreateProperty,
@@ -330,6 +335,39 @@ class _Changing:
         else:
             self.result.dropped_indexes.append(number)
 
+    # --- changes of what is there
+
+    def alter_class(self, change: AlterClass) -> None:
+        definition = self._class(change.definition.name)
+        altered = alterations.altered_class(definition, change.definition)
+        if altered.abstract and altered.cluster_ids:
+            raise self.refuse(f"class `{altered.name}` has clusters and cannot become abstract")
+        # Its own clusters are free for it.
+        del definition.cluster_ids[:]
+        if not altered.abstract:
+            if not altered.cluster_ids:
+                altered.cluster_ids.append(self._cluster_for(altered.name))
+            self._check_clusters(altered)
+        definition.CopyFrom(altered)
+
+    def alter_property(self, change: AlterProperty) -> None:
+        definition, given = self._class(change.class_name), change.property
+        problem = alterations.property_problem(self.message, definition, given)
+        if problem:
+            raise self.refuse(problem)
+        next(found for found in definition.properties if found.name == given.name).CopyFrom(given)
+
+    def alter_cluster(self, change: AlterCluster) -> None:
+        number = self.clusters.get(change.name.lower())
+        if number is None:
+            raise self.refuse(f"there is no cluster `{change.name}`")
+        name = self._name("cluster", change.new_name)
+        if self.clusters.get(name.lower(), number) != number:
+            raise self.refuse(f"there is a cluster `{name}` already")
+        del self.clusters[change.name.lower()]
+        self.clusters[name.lower()] = number
+        next(found for found in self.message.clusters if found.id == number).name = name
+
     # --- the rest
 
     def preserve(self, change: PreserveSection) -> None:
@@ -340,34 +378,9 @@ class _Changing:
 
     def check(self) -> None:
         """Check what may be right only after the last change: an export lists a class before its super-class."""
-        for definition in self.message.classes:
-            for i, parent in enumerate(definition.super_classes):
-                found = self.classes.get(parent.lower())
-                if found is None:
-                    raise self.refuse(
-                        f"class `{definition.name}` names the super-class `{parent}`, which does not exist"
-                    )
-                definition.super_classes[i] = found.name
-        state: dict[str, int] = {}
-        for name in self.classes:
-            self._check_cycle(name, state)
-
-    def _check_cycle(self, name: str, state: dict[str, int]) -> None:
-        # An explicit stack: a chain of super-classes may be longer than the interpreter's.
-        stack = [(name, False)]
-        while stack:
-            current, leaving = stack.pop()
-            if leaving:
-                state[current] = 2
-                continue
-            if state.get(current) == 2:
-                continue
-            state[current] = 1
-            stack.append((current, True))
-            for parent in map(str.lower, self.classes[current].super_classes):
-                if state.get(parent) == 1:
-                    raise self.refuse(f"class `{self.classes[current].name}` would be its own super-class")
-                stack.append((parent, False))
+        problem = super_class_problem(self.classes)
+        if problem:
+            raise self.refuse(problem)
 
     def _class(self, name: str) -> ClassDefinition:
         found = self.classes.get(name.lower())

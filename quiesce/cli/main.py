@@ -27,6 +27,7 @@ _COMMANDS = {
     "import": ("import_", "Import a database from OrientDB's export format."),
     "export": ("export", "Export a database in OrientDB's export format."),
     "orientdb": ("orientdb", "Look into files in OrientDB's export format, and compare them."),
+    "console": ("console", "Speak to a cluster in the words of OrientDB's console."),
     "health": ("health", "Ask a daemon whether it serves, for probes."),
     "version": ("version", "Show the version."),
 }

@@ -56,6 +56,14 @@ class Output:
         else:
             click.echo(text, file=self._out)
 
+    def line(self, facts: Mapping[str, Any]) -> None:
+        """Print a part of a result to programs."""
+        self._line(self._out, facts)
+
+    def text(self, text: str) -> None:
+        """Print a part of a result to people."""
+        click.echo(text, file=self._out)
+
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], facts: Mapping[str, Any]) -> None:
         """Print a result as table, or `facts` as JSON; columns whose name begins with > are set to the right."""
         if self.json:

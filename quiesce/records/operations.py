@@ -28,7 +28,8 @@ def create(
         document: its fields, or a body that is encoded already (then with its `@class`, if it has one).
         class_name: its class; it goes into the class's default cluster.
         cluster: the cluster it goes into; with `class_name` the cluster decides the place.
-        position: only for a database that is being imported: where it was.
+        position: for a database that is being imported: where it was. For others the position that it has to get, so
+            that the batch may link to it; PositionTaken otherwise.
         version: only for a database that is being imported: the version it had.
 
     Raises:

@@ -586,6 +586,9 @@ class SchemaChange(_message.Message):
     ADD_CLUSTER_FIELD_NUMBER: _builtins.int
     RESERVE_IDS_FIELD_NUMBER: _builtins.int
     DISCARD_CLUSTER_FIELD_NUMBER: _builtins.int
+    ALTER_CLASS_FIELD_NUMBER: _builtins.int
+    ALTER_PROPERTY_FIELD_NUMBER: _builtins.int
+    ALTER_CLUSTER_FIELD_NUMBER: _builtins.int
     drop_cluster: _builtins.str
     drop_class: _builtins.str
     drop_index: _builtins.str
@@ -615,6 +618,12 @@ class SchemaChange(_message.Message):
 
     @_builtins.property
     def reserve_ids(self) -> Global___ReserveIds: ...
+    @_builtins.property
+    def alter_class(self) -> Global___AlterClass: ...
+    @_builtins.property
+    def alter_property(self) -> Global___AlterProperty: ...
+    @_builtins.property
+    def alter_cluster(self) -> Global___AlterCluster: ...
     def __init__(
         self,
         *,
@@ -631,12 +640,15 @@ class SchemaChange(_message.Message):
         add_cluster: Global___AddCluster | None = ...,
         reserve_ids: Global___ReserveIds | None = ...,
         discard_cluster: _builtins.str = ...,
+        alter_class: Global___AlterClass | None = ...,
+        alter_property: Global___AlterProperty | None = ...,
+        alter_cluster: Global___AlterCluster | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["add_cluster", b"add_cluster", "change", b"change", "create_class", b"create_class", "create_cluster", b"create_cluster", "create_index", b"create_index", "create_property", b"create_property", "discard_cluster", b"discard_cluster", "drop_class", b"drop_class", "drop_cluster", b"drop_cluster", "drop_index", b"drop_index", "drop_property", b"drop_property", "preserve", b"preserve", "publish_cluster", b"publish_cluster", "reserve_ids", b"reserve_ids"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["add_cluster", b"add_cluster", "alter_class", b"alter_class", "alter_cluster", b"alter_cluster", "alter_property", b"alter_property", "change", b"change", "create_class", b"create_class", "create_cluster", b"create_cluster", "create_index", b"create_index", "create_property", b"create_property", "discard_cluster", b"discard_cluster", "drop_class", b"drop_class", "drop_cluster", b"drop_cluster", "drop_index", b"drop_index", "drop_property", b"drop_property", "preserve", b"preserve", "publish_cluster", b"publish_cluster", "reserve_ids", b"reserve_ids"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_cluster", b"add_cluster", "change", b"change", "create_class", b"create_class", "create_cluster", b"create_cluster", "create_index", b"create_index", "create_property", b"create_property", "discard_cluster", b"discard_cluster", "drop_class", b"drop_class", "drop_cluster", b"drop_cluster", "drop_index", b"drop_index", "drop_property", b"drop_property", "preserve", b"preserve", "publish_cluster", b"publish_cluster", "reserve_ids", b"reserve_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_cluster", b"add_cluster", "alter_class", b"alter_class", "alter_cluster", b"alter_cluster", "alter_property", b"alter_property", "change", b"change", "create_class", b"create_class", "create_cluster", b"create_cluster", "create_index", b"create_index", "create_property", b"create_property", "discard_cluster", b"discard_cluster", "drop_class", b"drop_class", "drop_cluster", b"drop_cluster", "drop_index", b"drop_index", "drop_property", b"drop_property", "preserve", b"preserve", "publish_cluster", b"publish_cluster", "reserve_ids", b"reserve_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["create_cluster", "drop_cluster", "create_class", "drop_class", "create_property", "drop_property", "create_index", "drop_index", "preserve", "publish_cluster", "add_cluster", "reserve_ids", "discard_cluster"]  # noqa: Y015
+    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["create_cluster", "drop_cluster", "create_class", "drop_class", "create_property", "drop_property", "create_index", "drop_index", "preserve", "publish_cluster", "add_cluster", "reserve_ids", "discard_cluster", "alter_class", "alter_property", "alter_cluster"]  # noqa: Y015
     _WhichOneofArgType_change: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_change) -> _WhichOneofReturnType_change | None: ...
 
@@ -734,6 +746,77 @@ class DropProperty(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DropProperty: _TypeAlias = DropProperty  # noqa: Y015
+
+@_typing.final
+class AlterClass(_message.Message):
+    """Everything of a class but its name and its properties, which stay as they are, becomes what is given."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEFINITION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def definition(self) -> Global___ClassDefinition: ...
+    def __init__(
+        self,
+        *,
+        definition: Global___ClassDefinition | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AlterClass: _TypeAlias = AlterClass  # noqa: Y015
+
+@_typing.final
+class AlterProperty(_message.Message):
+    """Everything of a property but its name, which stays as it is, becomes what is given. What an index takes its keys by, type
+    and collate, cannot be changed under it. Records that are there are not checked.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLASS_NAME_FIELD_NUMBER: _builtins.int
+    PROPERTY_FIELD_NUMBER: _builtins.int
+    class_name: _builtins.str
+    @_builtins.property
+    def property(self) -> Global___PropertyDefinition: ...
+    def __init__(
+        self,
+        *,
+        class_name: _builtins.str = ...,
+        property: Global___PropertyDefinition | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["property", b"property"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["class_name", b"class_name", "property", b"property"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AlterProperty: _TypeAlias = AlterProperty  # noqa: Y015
+
+@_typing.final
+class AlterCluster(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    NEW_NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    new_name: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        new_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "new_name", b"new_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AlterCluster: _TypeAlias = AlterCluster  # noqa: Y015
 
 @_typing.final
 class PreserveSection(_message.Message):

@@ -237,7 +237,10 @@ class Create(_message.Message):
     kind: Global___RecordKind.ValueType
     body: _builtins.bytes
     position: _builtins.int
-    """Only in a database that is being imported: where the record was, and its version there."""
+    """In a database that is being imported: where the record was, and its version there. In one that is in service the
+    position is an expectation: the batch is refused with POSITION_TAKEN unless the record gets that one, so that others in
+    the batch may link to it.
+    """
     version: _builtins.int
     def __init__(
         self,

@@ -135,6 +135,7 @@ def reader(tmp_path: Path, project_root: Path) -> Iterator[Reader]:
         ("monitoring", {0, 130}),
         ("retention", {0, 130}),
         ("orientdb-files", set()),
+        ("console", {0, 130}),
     ],
 )
 def test_a_guide_does_what_it_says(reader: Reader, project_root: Path, chapter: str, codes: set[int]) -> None:

@@ -292,10 +292,25 @@ def test_importing_takes_positions_and_versions(tmp_path: Path) -> None:
     replica.write(create_in(14, body("Person", name="Bob"), position=5, version=1))
     replica.ok(command(publish_database=db.PublishDatabaseRequest(name="people")))
     assert replica.write(create("Person", name="Eve")).write.written[0].position == 10
-    assert replica.refused(write(create_in(14, body("Person", name="x"), position=3)))[0] == "DATABASE_NOT_IMPORTING"
+    late = create_in(14, body("Person", name="x"), position=3, version=2)
+    assert replica.refused(write(late))[0] == "DATABASE_NOT_IMPORTING"
     with replica.state.store.view() as view:
         records = [record for batch in view.scan_cluster("people", 14) for record in batch]
     assert [(r.position, r.version) for r in records] == [(5, 1), (9, 4), (10, 1)]
+
+
+def test_a_record_may_expect_its_position(people: Replica) -> None:
+    name, link = body("Person", name="Ada"), b'{"link":"#3:1"}'
+    first = people.write(create_in(3, b"{}", position=0)).write.written[0]
+    assert (first.position, first.version) == (0, 1)
+    # The whole batch is refused where others were quicker, and nothing of it stays.
+    before = content(people.state.store)
+    assert people.refused(write(create_in(3, link, position=1), create_in(3, b"{}", position=1)))[0] == "POSITION_TAKEN"
+    assert people.refused(write(create_in(3, name, position=0)))[0] != ""
+    assert people.refused(write(create_in(3, b"{}", position=5)))[0] == "POSITION_TAKEN"
+    assert content(people.state.store) == before
+    both = people.write(create_in(3, b'{"next":"#3:2"}', position=1), create_in(3, b"{}", position=2))
+    assert [record.position for record in both.write.written] == [1, 2]
 
 
 def test_records_of_equal_prefix_databases_do_not_mix(people: Replica) -> None:

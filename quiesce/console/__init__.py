@@ -1,0 +1,1 @@
+"""The shell that speaks the words of OrientDB's console."""
