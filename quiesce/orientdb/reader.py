@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from quiesce.orientdb.oddities import Oddities
-from quiesce.orientdb.record_text import ExportedRecord, has_half_pair
+from quiesce.orientdb.record_text import ExportedRecord, NotARecord, has_half_pair
 from quiesce.orientdb.scanner import VALUE_BYTES, Scanner
 from quiesce.orientdb.source import CHUNK_BYTES, ByteSource
 
@@ -43,10 +43,13 @@ class ExportReader:
         chunk_bytes: int = CHUNK_BYTES,
         value_bytes: int = VALUE_BYTES,
         batch_records: int = BATCH_RECORDS,
+        refused: Callable[[int, str, NotARecord], None] | None = None,
     ) -> None:
         self._source = ByteSource(path, chunk_bytes=chunk_bytes)
         self._scanner = Scanner(self._source, value_bytes=value_bytes)
         self._batch_records = batch_records
+        # Takes the place, the id if it can be read, and what is wrong with a record; the others are read on then.
+        self._refused = refused
 
     def __enter__(self) -> Self:
         return self
@@ -93,7 +96,7 @@ class ExportReader:
             scanner.take(":", "a colon")
             if name == "records":
                 scanner.take("[", "a list of records")
-                yield from scanner.records(self._batch_records)
+                yield from scanner.records(self._batch_records, self._refused)
             else:
                 yield self._section(name)
             scanner.section = f"(after {name})"

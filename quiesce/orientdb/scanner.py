@@ -187,10 +187,13 @@ class Scanner:
     def _not_json(self, error: json.JSONDecodeError) -> NoReturn:
         self.malformed(error.msg[0].lower() + error.msg[1:], self._base + error.pos)
 
-    def records(self, most: int) -> Iterator[list[ExportedRecord]]:
+    def records(
+        self, most: int, refused: Callable[[int, str, NotARecord], None] | None = None
+    ) -> Iterator[list[ExportedRecord]]:
         """Take the records of an array, behind its bracket, and its end; yield them in lists of `most` at most.
 
-        Between them stand one comma or more. Raises as `value` does, and MalformedExport for what is no record.
+        Between them stand one comma or more. Raises as `value` does, and MalformedExport for what is no record;
+        `refused` takes that instead: its place, its id or "", and what is wrong.
         """
         separated = True
         while True:
@@ -219,12 +222,17 @@ class Scanner:
             if not separated:
                 self.malformed("a comma or the end of the records expected")
             byte, text = self.value()
-            try:
-                yield [parse_record(text, byte, self.oddities)]
-            except NotARecord as error:
-                self._at = byte - self._base
-                self.malformed(error)
             separated = False
+            try:
+                record = parse_record(text, byte, self.oddities)
+            except NotARecord as error:
+                behind, self._at = self._at, byte - self._base
+                if refused is None:
+                    self.malformed(error)
+                refused(byte, self._record_id(), error)
+                self._at = behind
+            else:
+                yield [record]
 
     def until(self, end: str) -> tuple[int, bytes]:
         """Take everything up to and with the character `end`; return its place and its text."""
