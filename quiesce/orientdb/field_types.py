@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from quiesce.orientdb.oddities import Oddities
+from quiesce.records.shapes import parse_shape, types_of
 
 # Codes of @fieldTypes; `b` is a BYTE where it is a number.
 NAMES = {
@@ -49,17 +50,16 @@ class FieldTypes:
 
     def _document(self, fields: dict[str, Any]) -> None:
         listed = fields.get("@fieldTypes")
-        codes: dict[str, str] = {}
-        for entry in listed.split(",") if isinstance(listed, str) else ():
-            parts = entry.rpartition("=")
-            codes[parts[0]] = parts[2]
+        codes, shapes = types_of(listed if isinstance(listed, str) else "", fields)
         for name, value in fields.items():
             if name[:1] == "@":
                 continue
             if "=" in name:
                 self._oddities.note("fields with `=` in their name")
             code = codes.get(name)
-            if code is None:
+            if code is None and name in shapes:
+                code = parse_shape(shapes[name]).code
+            if not code:
                 self._untyped(value)
             else:
                 self._typed(value, code)

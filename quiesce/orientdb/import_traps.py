@@ -1,12 +1,13 @@
 """Two values at which OrientDB's importer ends, though its own export writes them so.
 
-Its code `b` stands for BYTE and BINARY, told apart by the length of the text: at a byte of -128 all engines from 2.2 to
-3.2 end the import, at an empty binary 2.2 does (3.x make it null). Without the code neither happens; Quiesce's own
+Its code `b` stands for BYTE and BINARY, told apart by the length of the text: at a byte below -99 all engines from 2.2
+to 3.2 end the import, at an empty binary 2.2 does (3.x make it null). Without the code neither happens; Quiesce's own
 entry `name==b` (docs/formats/record.md) keeps what the value is, and the import of Quiesce puts it back.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,13 +15,13 @@ from quiesce.orientdb.escapes import Number, Pairs, pairs, written
 
 _CODED = "=b"
 _OURS = "==b"
-_LOWEST = Number("-128")
+_SUSPECT = re.compile(rb':(?:-1[0-2]\d[,}]|"")')
 _Change = Callable[[str, dict[str, Any]], tuple[str, dict[str, Any]]]
 
 
 def avoid(body: bytes) -> bytes:
     """Return a document's body without what OrientDB's importer ends at."""
-    if b"=b" not in body or (b":-128" not in body and b':""' not in body):
+    if b"=b" not in body or not _SUSPECT.search(body):
         return body
     return _rewritten(body, _avoided)
 
@@ -55,7 +56,7 @@ def _avoided(entry: str, named: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     name = entry.removesuffix(_CODED)
     if not entry.endswith(_CODED) or name not in named:
         return entry, {}
-    if _is_lowest(named[name]):
+    if _is_trap(named[name]):
         return name + _OURS, {}
     return (name + _OURS, {name: None}) if named[name] == "" else (entry, {})
 
@@ -64,10 +65,11 @@ def _restored(entry: str, named: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     name = entry.removesuffix(_OURS)
     if not entry.endswith(_OURS) or name not in named:
         return entry, {}
-    if _is_lowest(named[name]):
+    if _is_trap(named[name]):
         return name + _CODED, {}
     return (name + _CODED, {name: ""}) if named[name] is None else (entry, {})
 
 
-def _is_lowest(value: Any) -> bool:
-    return isinstance(value, Number) and value == _LOWEST
+def _is_trap(value: Any) -> bool:
+    """Whether a byte's text has the four characters that pass for base64."""
+    return isinstance(value, Number) and len(value) == len("-100") and value[0] == "-"

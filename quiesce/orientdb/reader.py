@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from quiesce.orientdb.oddities import Oddities
-from quiesce.orientdb.record_text import ExportedRecord, has_half_pair
-from quiesce.orientdb.scanner import VALUE_BYTES, Refused, Scanner
+from quiesce.orientdb.record_text import ExportedRecord, NotARecord, has_half_pair
+from quiesce.orientdb.scanner import VALUE_BYTES, Scanner
 from quiesce.orientdb.source import CHUNK_BYTES, ByteSource
 
 BATCH_RECORDS = 1_000
@@ -43,7 +43,7 @@ class ExportReader:
         chunk_bytes: int = CHUNK_BYTES,
         value_bytes: int = VALUE_BYTES,
         batch_records: int = BATCH_RECORDS,
-        refused: Refused | None = None,
+        refused: Callable[[int, str, NotARecord], None] | None = None,
     ) -> None:
         self._source = ByteSource(path, chunk_bytes=chunk_bytes)
         self._scanner = Scanner(self._source, value_bytes=value_bytes)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from typing import NoReturn, TypeAlias
+from typing import NoReturn
 
 from quiesce._native import cut_records
 from quiesce.errors import FileUnusable, MalformedExport, TruncatedExport
@@ -33,15 +33,10 @@ _CUT_OFF = re.compile(
 
 
 # As engines begin a record, in which something else is wrong.
-_RID = re.compile(rb'"@rid"\s*:\s*"(#-?\d{1,20}:-?\d{1,20})"')
 _RECORD_START = re.compile(
     rb'[ \t\r\n,]*\{(?:\s*"@[A-Za-z]{1,20}"\s*:\s*(?:"[^"\\]{0,100}"|[0-9]{1,20})\s*,){0,4}?'
     rb'\s*"@rid"\s*:\s*"(#\d{1,5}:\d{1,19})"'
 )
-
-
-# Takes the place, the id if it can be read, and what is wrong with a record; the others are read on then.
-Refused: TypeAlias = Callable[[int, str, NotARecord], None]
 
 
 def _ignored(_: str) -> None:
@@ -192,11 +187,13 @@ class Scanner:
     def _not_json(self, error: json.JSONDecodeError) -> NoReturn:
         self.malformed(error.msg[0].lower() + error.msg[1:], self._base + error.pos)
 
-    def records(self, most: int, refused: Refused | None = None) -> Iterator[list[ExportedRecord]]:
+    def records(
+        self, most: int, refused: Callable[[int, str, NotARecord], None] | None = None
+    ) -> Iterator[list[ExportedRecord]]:
         """Take the records of an array, behind its bracket, and its end; yield them in lists of `most` at most.
 
-        Between them stand one comma or more. Raises as `value` does, and MalformedExport for what is no record, unless
-        there is somebody to be told of it.
+        Between them stand one comma or more. Raises as `value` does, and MalformedExport for what is no record;
+        `refused` takes that instead: its place, its id or "", and what is wrong.
         """
         separated = True
         while True:
@@ -225,15 +222,17 @@ class Scanner:
             if not separated:
                 self.malformed("a comma or the end of the records expected")
             byte, text = self.value()
-            try:
-                yield [parse_record(text, byte, self.oddities)]
-            except NotARecord as error:
-                if refused is None:
-                    self._at = byte - self._base
-                    self.malformed(error)
-                rid = _RID.search(text)
-                refused(byte, rid[1].decode("ascii") if rid else "", error)
             separated = False
+            try:
+                record = parse_record(text, byte, self.oddities)
+            except NotARecord as error:
+                behind, self._at = self._at, byte - self._base
+                if refused is None:
+                    self.malformed(error)
+                refused(byte, self._record_id(), error)
+                self._at = behind
+            else:
+                yield [record]
 
     def until(self, end: str) -> tuple[int, bytes]:
         """Take everything up to and with the character `end`; return its place and its text."""

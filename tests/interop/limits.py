@@ -18,8 +18,6 @@ from quiesce.orientdb.links import FIRST_TYPED
 _LINK = r'"#-?\d+:-?\d+"'
 _LINKS = re.compile(rf"({_LINK})|\[({_LINK}(,{_LINK})*)?\]")
 _LINK_LIST = re.compile(rf"\[(?:(?:{_LINK}|null)(?:,(?:{_LINK}|null))*)?\]")
-_OLD_DATE = re.compile(r'"-?\d{4,}-\d\d-\d\d \d\d:\d\d:\d\d(:\d{3})?" \(t\)')
-_MILLISECONDS = re.compile(r"-?\d+ \(t\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +141,11 @@ def _null_without_type(one: Difference, side: Side) -> bool:
 
 def _embedded_date(one: Difference, side: Side) -> bool:
     deep = "." in one.path or "[" in one.path
-    return deep and _record(one, r'("?[-\d :]+"?) \(t\)', r'"[-\d :]+" \(t\)')
-
-
-def _date_text(one: Difference, side: Side) -> bool:
-    return _record(one) and bool(_OLD_DATE.fullmatch(one.left or "") and _MILLISECONDS.fullmatch(one.right or ""))
+    if not deep or not _record(one, r"-?\d+ \(t\)", r"-?\d+ \(t\)"):
+        return False
+    # A comparison makes milliseconds of the text.
+    left, right = (int(_split(text)[0]) for text in (one.left, one.right))
+    return right == left // 1000 * 1000
 
 
 def _date_code(one: Difference, side: Side) -> bool:
@@ -229,7 +227,6 @@ LIMITS = [
     Limit("rid-text", "Text that looks like a record id, in a field without type, becomes a link.", _rid_text),
     Limit("set-type", "A set that an old engine wrote without type gets the type of its schema.", _set_by_schema),
     Limit("lost-links", "Links in lists and maps that lead to no record become null or are removed.", _lost_links),
-    Limit("old-date", "Dates that old engines wrote as text become milliseconds.", _date_text),
     Limit("equals-in-name", "A field with `=` in its name loses its type.", _equals_in_name),
     Limit("flat-record", "Quotes in flat records, and those alone, keep a backslash.", _flat),
     Limit("custom-attributes", "Quotes in custom attributes of classes get a backslash.", _quotes_in_schema),

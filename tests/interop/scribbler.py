@@ -29,8 +29,6 @@ from quiesce.v1.database_pb2 import ClassDefinition, IndexDefinition, IndexField
 from quiesce.v1.record_pb2 import Operation
 
 CLASS = "Scribble"
-# The file is refused whole at a byte of four characters: OrientDB takes it for base64.
-LOWEST_BYTE = -99
 # So it is at a list whose first item is a text like a record id, and others are not: all are taken for links.
 _TEXTS = [
     "",
@@ -125,7 +123,7 @@ class Scribbler:
             lambda: dice.randint(-(2**31), 2**31 - 1),
             lambda: Long(dice.randint(-(2**63), 2**63 - 1)),
             lambda: Short(dice.randint(-(2**15), 2**15 - 1)),
-            lambda: Byte(dice.randint(LOWEST_BYTE, 127)),
+            lambda: Byte(dice.randint(-128, 127)),
             lambda: Float(dice.choice([0.1, -0.0, 1.5e30, 3.0, 1e-40])),
             lambda: dice.choice([0.1, -0.0, 1e300, 5e-324, 3.0, dice.random()]),
             lambda: Decimal(dice.choice(["0", "3.10", "-1E+30", "123456789012345678901234567890.123", "1E-20"])),

@@ -48,6 +48,7 @@ def test_any_document_survives(document: Document) -> None:
     ("body", "written"),
     [
         ('{"a":-128,"@fieldTypes":"a=b"}', '{"a":-128,"@fieldTypes":"a==b"}'),
+        ('{"a":-100,"@fieldTypes":"a=b"}', '{"a":-100,"@fieldTypes":"a==b"}'),
         ('{"a":"","x":1,"@fieldTypes":"a=b,x=l"}', '{"a":null,"x":1,"@fieldTypes":"a==b,x=l"}'),
         (
             '{"e":{"@type":"d","@version":0,"a":"","@fieldTypes":"a=b"}}',
@@ -55,6 +56,7 @@ def test_any_document_survives(document: Document) -> None:
         ),
         # None of these stops an engine.
         ('{"a":-12,"b":"AQ==","c":"","@fieldTypes":"a=b,b=b"}', '{"a":-12,"b":"AQ==","c":"","@fieldTypes":"a=b,b=b"}'),
+        ('{"a":-99,"@fieldTypes":"a=b"}', '{"a":-99,"@fieldTypes":"a=b"}'),
         ('{"a":-128,"b":"=b"}', '{"a":-128,"b":"=b"}'),
     ],
 )

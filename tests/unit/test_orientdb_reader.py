@@ -234,6 +234,16 @@ def test_says_what_is_wrong_and_where(tmp_path: Path, text: str, section: str, b
     assert caught.value.fields["byte"] == str(byte)
 
 
+def test_what_is_no_record_can_be_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text('{"records":[{"@rid":"#9:1"},{"@rid":"#9:2","@class":7},{"@version":1},,{"@rid":"#9:3"}]}')
+    refused: list[tuple[int, str, str]] = []
+    with ExportReader(path, refused=lambda byte, rid, error: refused.append((byte, rid, str(error)))) as reader:
+        records = [one for part in reader if isinstance(part, list) for one in part]
+    assert [one.position for one in records] == [1, 3]
+    assert refused == [(28, "#9:2", "@class is no string: 7"), (55, "", "a record has no @rid")]
+
+
 def test_bytes_that_are_not_utf8(tmp_path: Path) -> None:
     path = tmp_path / "bad.json"
     path.write_bytes(b'{"records":[{"@type":"d","@rid":"#9:2","@version":1,"a":"\xff"}]}')

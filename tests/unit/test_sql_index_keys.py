@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nodes.store.index_entries import plan_index
-from nodes.store.index_key import encode_key
 
 from quiesce.errors import InvalidDocument
+from quiesce.indexing.entries import plan_index
+from quiesce.indexing.key import encode_key
 from quiesce.records import RID
 from quiesce.sql.index_keys import decode_key
 from quiesce.v1.database_pb2 import IndexDefinition, IndexField
