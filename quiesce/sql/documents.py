@@ -10,7 +10,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from quiesce.errors import StatementNotSupported, UnfitValue
+from quiesce.errors import InvalidStatement, StatementNotSupported, UnfitValue
 from quiesce.records import (
     RID,
     Byte,
@@ -28,8 +28,9 @@ from quiesce.sql.arithmetic import arithmetic
 from quiesce.sql.catalog import Catalog
 from quiesce.sql.evaluation import Context, compiled
 from quiesce.sql.expressions import Expression, Field, Item, Member
+from quiesce.sql.parsing import parse
 from quiesce.sql.rows import Computed, Element, Row
-from quiesce.sql.statements import Assignment, Change, Content, Increment, Merge, RemoveFields, SetFields
+from quiesce.sql.statements import Assignment, Change, Content, Increment, Merge, RemoveFields, Select, SetFields
 from quiesce.sql.texts import text_of
 from quiesce.sql.values import equal, is_collection, is_number, moment, rid_of
 from quiesce.v1.database_pb2 import PropertyDefinition
@@ -165,7 +166,24 @@ def made(
         _merge(document, compiled(content, context)(empty), catalog)
     for one in assignments:
         assign(document, one, Computed(document), context, catalog)
+    for definition in () if class_name is None else catalog.lineage(class_name):
+        for declared in definition.properties:
+            if declared.HasField("default_value") and declared.name not in document:
+                value = _default(declared.default_value, context)
+                document[declared.name] = typed(value, class_name, declared.name, catalog)
     return document
+
+
+def _default(text: str, context: Context) -> Any:
+    """Return a property's default: what an expression gives, and any other text as it is."""
+    try:
+        statement = parse(f"SELECT {text}")
+    except InvalidStatement:
+        return text
+    if not isinstance(statement, Select) or len(statement.projections) != 1 or statement.target is not None:
+        return text
+    expression = statement.projections[0].expression
+    return text if isinstance(expression, Field) else compiled(expression, context)(Computed({}))
 
 
 def stored(value: Any) -> Any:

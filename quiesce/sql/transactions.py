@@ -69,6 +69,13 @@ class Progress:
             if self.applied:
                 raise PartlyApplied(applied=self.applied, cause=error.message()) from error
             raise
+        except KeyboardInterrupt:
+            if self.applied:
+                raise PartlyApplied(
+                    applied=self.applied,
+                    cause="it was interrupted, and the transaction under way may be applied or not",
+                ) from None
+            raise
 
     def add(self, work: Callable[[], int]) -> None:
         """Do a part of the work that changes so many records as it returns."""

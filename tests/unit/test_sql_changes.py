@@ -69,6 +69,18 @@ def test_values_get_the_types_of_the_schema(memory: Memory) -> None:
         memory.run("insert into Nobody set a = 1")
 
 
+def test_defaults(memory: Memory) -> None:
+    memory.run("alter property Person.size default '2 + 3'")
+    memory.run("alter property Person.age default 7")
+    memory.run("create class Boss extends Person")
+    memory.run("create property Boss.title string (default 'Lord of')")
+    boss = memory.run("insert into Boss set age = null")[0]
+    assert (boss["size"], boss["age"], boss["title"]) == (5, None, "Lord of")
+    memory.run("alter property Person.size default 'sysdate()'")
+    with pytest.raises(StatementNotSupported):
+        memory.run("insert into Person set age = 1")
+
+
 def test_update(memory: Memory) -> None:
     person(memory, "Ada", age=36, list="[1, 2]", map="{'a': {'b': 1}}", tags="['x', 'y']")
     person(memory, "Bob", age=7)
@@ -199,6 +211,17 @@ def test_batches_and_what_is_left_behind(memory: Memory, monkeypatch: pytest.Mon
     with pytest.raises(PartlyApplied) as caught:
         memory.run("update Person set age = 0")
     assert caught.value.fields["applied"] == "4"
+    left[0] = 1
+
+    def interrupt() -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+
+    memory.before_write = interrupt
+    with pytest.raises(PartlyApplied, match="interrupted"):
+        memory.run("update Person set age = 0")
+    memory.before_write = fail
     # Where nothing has happened yet, the error is what it is.
     with pytest.raises(Unavailable):
         memory.run("update Person set age = 0")

@@ -130,6 +130,28 @@ def test_links_are_fetched_for_many_rows_at_once() -> None:
     assert memory.fetches == 1
 
 
+def test_different_links_of_a_batch_are_one_fetch() -> None:
+    memory = Memory()
+    memory.run("create class A")
+    memory.run("insert into A (n) values (1), (2), (3)")
+    memory.run("insert into A (link) values (#6:0), (#6:1), (#6:2)")
+    memory.fetches = 0
+    assert memory.run("select link.n as n from A where link.n > 0 order by n") == [{"n": 1}, {"n": 2}, {"n": 3}]
+    assert memory.fetches == 1
+
+
+def test_order_by_with_a_limit_keeps_the_right_rows() -> None:
+    memory = Memory()
+    memory.run("create class A")
+    numbers = [n * 7919 % 3001 for n in range(3000)]
+    for first in range(0, 3000, 500):
+        memory.run(f"insert into A (n) values {', '.join(f'({n})' for n in numbers[first : first + 500])}")
+    bounds = Bounds(rows=1100)
+    queries = Queries(memory, memory.catalog(), bounds)
+    found = queries.select(parse("select n from A order by n desc skip 1 limit 3"))  # type: ignore[arg-type]
+    assert [row.get("n") for row in found] == sorted(numbers, reverse=True)[1:4]
+
+
 def test_a_row_whose_links_do_not_fit_is_refused() -> None:
     memory = Memory()
     memory.run("create class A")
@@ -154,6 +176,11 @@ def test_an_index_is_used_where_one_fits(people: Memory) -> None:
     # A value that would have to be converted, half a key, another operator, and a choice: the index would not find all.
     for where in ("name = 5", "age = 7", "name > 'A'", "name = 'Ada' or age = 7", "name = null", "not name = 'Ada'"):
         assert isinstance(source(f"select from Person where {where}"), ScanClass), where
+    # An index by which capitals are others would not find all that the property calls equal.
+    people.run("create index exact on Person (nick collate default) notunique")
+    assert isinstance(plan(parse("select from Person where nick = 'ada'"), people.catalog()).source, ScanClass)  # type: ignore[arg-type]
+    people.run("create index any on Person (nick) notunique")
+    assert isinstance(plan(parse("select from Person where nick = 'ada'"), people.catalog()).source, LookUp)  # type: ignore[arg-type]
     assert source("select count(*) from Person") == CountRecords((6, 7), "count(*)")
     assert isinstance(source("select from Person where @rid = #6:0"), ReadRecords)
     lines = explained(plan(parse("select from Person where name = 'Ada'"), catalog), sort_rows=10)  # type: ignore[arg-type]
