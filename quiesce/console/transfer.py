@@ -12,6 +12,7 @@ from quiesce.client import BlockingBackups
 from quiesce.console.session import Session
 from quiesce.console.values import record_json
 from quiesce.errors import InvalidRequest, StatementNotSupported, UnfitValue
+from quiesce.orientdb.options import parse_import_options
 
 _FILE = re.compile(
     r"""\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<plain>[^\s-]\S*))?\s*(?P<rest>.*)""", re.DOTALL
@@ -66,12 +67,8 @@ def import_database(session: Session, output: Output, arguments: str) -> None:
     if not file:
         raise InvalidRequest(detail="IMPORT DATABASE takes the name of a file")
     name = session.name
-    known = any("--options" in parameter.opts for parameter in command.params)
-    if options and not known:
-        raise StatementNotSupported(what=f"IMPORT DATABASE with `{options}`", instead="")
-    spelt = _spelt(options)
-    command_line = [file, "--database", name, *spelt, "--cluster", session.cluster]
-    if re.search(r"-merge\s*=\s*true", options, re.IGNORECASE):
+    command_line = [file, "--database", name, *_spelt(options), "--cluster", session.cluster]
+    if parse_import_options(options).merge:
         _run(command, output, command_line)
         return
     catalog = session.catalog()

@@ -141,6 +141,12 @@ def test_what_goes_out_comes_in(cluster: Cluster, tmp_path: Path) -> None:
     assert (answer.code, "holds records" in answer.error) == (errors.UnfitValue.exit_code, True)
     run(cluster, "-c", f"CREATE DATABASE copy; IMPORT DATABASE {target}")
     assert rows(cluster, "SELECT count(*) AS n FROM Person", "copy") == [{"n": 2000}]
+    # In OrientDB's spelling; and once more beside the first, with other ids.
+    again = f"DROP INDEX Person.number; IMPORT DATABASE {target} -merge=true -includeIndexDefinitions=false"
+    run(cluster, "--database", "copy", "-c", again)
+    assert rows(cluster, "SELECT count(*) AS n FROM Person", "copy") == [{"n": 4000}]
+    answer = console(cluster, "--database", "copy", "-c", f"IMPORT DATABASE {target} -marge=true")
+    assert (answer.code, "-marge=true" in answer.error) == (errors.InvalidRequest.exit_code, True)
     # A file that is none leaves an empty database that can be used again.
     target.write_text("nothing")
     answer = console(cluster, "-c", f"CREATE DATABASE again; IMPORT DATABASE {target}")

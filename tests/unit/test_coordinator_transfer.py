@@ -40,7 +40,7 @@ OTHERWISE = ImportOptions(
 def test_options_mean_the_same_at_the_other_end(options: ImportOptions) -> None:
     arguments = import_arguments(ImportSettings.FromString(settings_of(options).SerializeToString()))
     context = import_.command.make_context("import", ["file", "--database=x", *arguments])
-    assert import_._options(context.params) == options
+    assert import_._options(context, context.params) == options
 
 
 def test_settings_that_are_absent_are_the_defaults() -> None:

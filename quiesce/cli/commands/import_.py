@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from quiesce.cli.import_text import ImportLines, SkippedFile, show
 from quiesce.cli.options import DEFAULT_COORDINATOR, cluster_option
 from quiesce.cli.output import Output, pass_output
 from quiesce.client import AsyncClient
-from quiesce.orientdb import ImportOptions, ImportProgress, ImportReport, OnError, import_export
+from quiesce.orientdb import ImportOptions, ImportProgress, ImportReport, OnError, import_export, parse_import_options
 
 Result = TypeVar("Result")
 
@@ -47,6 +49,10 @@ _YES: Any = {"type": bool, "default": True, "show_default": True, "metavar": "BO
 )  # fmt: skip
 @click.option("--skipped", type=click.Path(path_type=Path), metavar="FILE", help="Where to list what was skipped.")
 @click.option("--time-zone", default="UTC", show_default=True, help="Of dates that the file has as text.")
+@click.option(
+    "--options", "spelt", default="", metavar="TEXT",
+    help="Options as OrientDB spells them: '-merge=true -preserveRids=false'. Flags that are given go before them.",
+)  # fmt: skip
 @click.option("--discard-unfinished", is_flag=True, help="First drop what an interrupted import of that name left.")
 @click.option("--via-coordinator", is_flag=True, help="Send the file to a coordinator, which does the work.")
 @click.option(
@@ -55,8 +61,17 @@ _YES: Any = {"type": bool, "default": True, "show_default": True, "metavar": "BO
 )  # fmt: skip
 @cluster_option
 @pass_output
+@click.pass_context
 def command(
-    output: Output, /, file: Path, database: str, via_coordinator: bool, coordinator: str, cluster: str, **given: Any
+    ctx: click.Context,
+    output: Output,
+    /,
+    file: Path,
+    database: str,
+    via_coordinator: bool,
+    coordinator: str,
+    cluster: str,
+    **given: Any,
 ) -> None:
     """Import a database from OrientDB's export format.
 
@@ -64,11 +79,13 @@ def command(
     or not at all. Record ids, versions and values stay as they are.
     """
     skipped: Path | None = given.pop("skipped")
-    options = _options(given)
+    options = _options(ctx, given)
     if skipped is not None and options.on_error != OnError.SKIP:
         raise click.UsageError("--skipped goes with --on-error=skip.")
     if not given["rebuild_indexes"]:
         output.message("--rebuild-indexes: without effect, indexes are kept up to date while records come in.")
+    for idle in options.without_effect:
+        output.message(f"Without effect: {idle}.")
     with ExitStack() as stack:
         listed = SkippedFile(skipped, stack) if skipped is not None else None
         lines = ImportLines(output, stack, file, listed)
@@ -83,25 +100,31 @@ def command(
     show(output, report)
 
 
-def _options(given: dict[str, Any]) -> ImportOptions:
-    def included(name: str) -> frozenset[str] | None:
-        return frozenset(given[name]) or None
+# By flag: the option, and what makes it of the flag's value.
+_FLAGS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    **{
+        name: (name, bool)
+        for name in (
+            "merge", "preserve_cluster_ids", "preserve_rids", "migrate_links", "delete_rid_mapping",
+            "include_records", "include_indexes", "include_manual_indexes", "dry_run", "discard_unfinished",
+        )
+    },
+    "time_zone": ("time_zone", str),
+    "include_class": ("include_classes", frozenset),
+    "exclude_class": ("exclude_classes", frozenset),
+    "include_cluster": ("include_clusters", frozenset),
+    "exclude_cluster": ("exclude_clusters", frozenset),
+    "on_error": ("on_error", OnError),
+}  # fmt: skip
 
-    return ImportOptions(
-        **{
-            name: given[name]
-            for name in (
-                "merge", "preserve_cluster_ids", "preserve_rids", "migrate_links", "delete_rid_mapping",
-                "include_records", "include_indexes", "include_manual_indexes", "dry_run", "discard_unfinished",
-                "time_zone",
-            )
-        },
-        include_classes=included("include_class"),
-        exclude_classes=frozenset(given["exclude_class"]),
-        include_clusters=included("include_cluster"),
-        exclude_clusters=frozenset(given["exclude_cluster"]),
-        on_error=OnError(given["on_error"]),
-    )  # fmt: skip
+
+def _options(ctx: click.Context, given: dict[str, Any]) -> ImportOptions:
+    chosen = {
+        option: read(given[flag])
+        for flag, (option, read) in _FLAGS.items()
+        if ctx.get_parameter_source(flag) is not ParameterSource.DEFAULT
+    }
+    return replace(parse_import_options(given["spelt"]), **chosen)
 
 
 def run_cancellable(work: Coroutine[Any, Any, Result]) -> Result:
