@@ -131,6 +131,10 @@ def _empty_binary(one: Difference, side: Side) -> bool:
     return _record(one, r'"" \(b\)', r"null( \(b\))?")
 
 
+def _low_byte(one: Difference, side: Side) -> bool:
+    return _record(one, r"-1\d\d \(b\)", r"-1\d\d") and _split(one.left)[0] == one.right
+
+
 def _no_number(one: Difference, side: Side) -> bool:
     return _record(one, r'"(NaN|-?Infinity)[df]?" \([df]\)', r"null( \([df]\))?")
 
@@ -216,6 +220,7 @@ def _dictionary(one: Difference, side: Side) -> bool:
 LIMITS = [
     Limit("versions", "Versions of records start again, and grow with each change that the import makes.", _version),
     Limit("empty-binary", "An empty `BINARY` becomes null.", _empty_binary),
+    Limit("low-byte", "A `BYTE` below -99 becomes an integer.", _low_byte),
     Limit("no-number", "`NaN` and the infinities become null.", _no_number),
     Limit("type-of-null", "A field that is null loses its type.", _null_without_type),
     Limit("embedded-date", "A date in an embedded document is written as text, without milliseconds.", _embedded_date),

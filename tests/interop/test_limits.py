@@ -27,6 +27,7 @@ RECORDS: list[dict[str, Any]] = [
         "map": {"a": "#9:1", "b": "#9:77"},
         "empty": "",
         "byte": 7,
+        "low": -100,
         "nan": "NaN",
         "nothing": None,
         "day": 86_400_000,
@@ -37,7 +38,7 @@ RECORDS: list[dict[str, Any]] = [
         "list": [1],
         "texts": ["#9:1", None],
         "old": "2014-05-13 16:53:20:123",
-        "@fieldTypes": "link=x,gone=z,map=m,empty=b,byte=b,nan=d,nothing=l,day=a,float=f,a=b=l,n=l,list==[s,old=t",
+        "@fieldTypes": "link=x,gone=z,map=m,empty=b,byte=b,low=b,nan=d,nothing=l,day=a,float=f,a=b=l,n=l,list==[s,old=t",
     },
 ]
 
@@ -81,6 +82,9 @@ def test_the_same_is_the_same(tmp_path: Path) -> None:
         (2, {"@version": 5}, {}, "versions"),
         (2, {"empty": None}, {"empty": None}, "empty-binary"),
         (2, {"byte": None}, {}, None),
+        (2, {}, {"byte": None}, None),
+        (2, {}, {"low": None}, "low-byte"),
+        (2, {"low": -101}, {"low": None}, None),
         (2, {"nan": None}, {}, "no-number"),
         (2, {"float": None}, {}, None),
         (2, {}, {"nothing": None}, "type-of-null"),
