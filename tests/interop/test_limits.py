@@ -38,7 +38,8 @@ RECORDS: list[dict[str, Any]] = [
         "list": [1],
         "texts": ["#9:1", None],
         "old": "2014-05-13 16:53:20:123",
-        "@fieldTypes": "link=x,gone=z,map=m,empty=b,byte=b,low=b,nan=d,nothing=l,day=a,float=f,a=b=l,n=l,list==[s,old=t",
+        "@fieldTypes": "link=x,gone=z,map=m,empty=b,byte=b,low=b,nan=d,nothing=l,day=a,float=f,a=b=l,n=l,list==[s,"
+        "old=t",
     },
 ]
 
