@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -13,8 +15,11 @@ from quiesce.cli.output import Output
 from quiesce.cli.progress import Progress
 from quiesce.errors import FileUnusable
 from quiesce.orientdb import ImportProgress, ImportReport, SharedKey, Skipped, Survey
+from quiesce.orientdb.progress_lines import ImportLines, Wording
 
 SHOWN = 10
+# So often an engine says how far it is.
+ENGINE_EVERY_S = 5.0
 
 
 class SkippedFile:
@@ -35,13 +40,28 @@ class SkippedFile:
             raise FileUnusable(file=self._path, detail=error.strerror or error) from error
 
 
-class ImportLines(ImportProgress):
+class ImportShown(ImportProgress):
     """OrientDB's lines, and a bar."""
 
-    def __init__(self, output: Output, stack: ExitStack, file: Path, skipped: SkippedFile | None = None) -> None:
+    def __init__(
+        self,
+        output: Output,
+        stack: ExitStack,
+        file: Path,
+        database: str,
+        skipped: SkippedFile | None = None,
+        *,
+        wording: Wording = Wording.MANUAL,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._output = output
         self._file = file
+        self._database = database
         self._skipped = skipped
+        self._lines = ImportLines(wording)
+        self._survey: Survey | None = None
+        self._clock = clock
+        self._began_s = self._importing_s = self._said_s = clock()
         self._size = self._records = 0
         self._bars = stack.enter_context(ExitStack())
         self._title = ""
@@ -72,7 +92,7 @@ class ImportLines(ImportProgress):
         """Go on to the records."""
         self._bars.close()
         self._bar = None
-        self._records = survey.records
+        self._survey, self._records = survey, survey.records
         engine = f" by OrientDB {survey.info.engine_version}" if survey.info.engine_version else ""
         self._output.message(
             f"The file is whole: {survey.records:,} records, {len(survey.schema.classes)} classes, "
@@ -95,18 +115,35 @@ class ImportLines(ImportProgress):
         self._importing()
         if self._bar is not None:
             self._bar.update(records, total)
+        now_s = self._clock()
+        if now_s - self._said_s >= ENGINE_EVERY_S:
+            self._said_s = now_s
+            self._say(self._lines.advanced(records, now_s - self._importing_s))
+
+    def _say(self, lines: Iterable[str], **facts: Any) -> None:
+        for line in lines:
+            self._output.message(line, **facts)
 
     def _importing(self) -> None:
         if self._title != "Import":
-            self._output.message("Importing records...")
+            self._importing_s = self._said_s = self._clock()
+            found = self._survey
+            clusters = [(one.name, one.id, one.id) for one in found.clusters] if found else []
+            classes = len(found.schema.classes) if found else 0
+            self._say(self._lines.started(self._database, str(self._file), clusters, classes))
             self._next("Import", self._records, "records")
 
     def cluster_done(self, name: str, records: int) -> None:
         """Print the line that OrientDB prints."""
         self._importing()
-        self._output.message(
-            f"- Imported records into the cluster '{name}': {records} records", cluster=name, records=records
-        )
+        self._say(self._lines.cluster_done(name, records), cluster=name, records=records)
+
+    def finished(self, report: ImportReport) -> None:
+        """Print OrientDB's last lines."""
+        now_s = self._clock()
+        names = [one.definition.name for one in self._survey.indexes] if self._survey else []
+        self._say(self._lines.records_done(report.records, now_s - self._importing_s, names))
+        self._say(self._lines.finished(round((now_s - self._began_s) * 1000)))
 
 
 def facts_of(report: ImportReport) -> dict[str, Any]:

@@ -13,11 +13,13 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from quiesce.cli.import_text import ImportLines, SkippedFile, show
+from quiesce.cli.import_text import ImportShown, SkippedFile, show
 from quiesce.cli.options import DEFAULT_COORDINATOR, cluster_option
 from quiesce.cli.output import Output, pass_output
 from quiesce.client import AsyncClient
 from quiesce.orientdb import ImportOptions, ImportProgress, ImportReport, OnError, import_export, parse_import_options
+from quiesce.orientdb.engine_versions import ENGINES
+from quiesce.orientdb.progress_lines import Wording
 
 Result = TypeVar("Result")
 
@@ -47,6 +49,9 @@ _YES: Any = {"type": bool, "default": True, "show_default": True, "metavar": "BO
     "--on-error", type=click.Choice([one.value for one in OnError]), default=OnError.STOP.value, show_default=True,
     help="What to do with a record that cannot be imported.",
 )  # fmt: skip
+@click.option(
+    "--orientdb-version", type=click.Choice(list(ENGINES)), help="Speak as this version of OrientDB does meanwhile."
+)
 @click.option("--skipped", type=click.Path(path_type=Path), metavar="FILE", help="Where to list what was skipped.")
 @click.option("--time-zone", default="UTC", show_default=True, help="Of dates that the file has as text.")
 @click.option(
@@ -79,6 +84,7 @@ def command(
     or not at all. Record ids, versions and values stay as they are.
     """
     skipped: Path | None = given.pop("skipped")
+    wording = Wording.ENGINE if given.pop("orientdb_version") else Wording.MANUAL
     options = _options(ctx, given)
     if skipped is not None and options.on_error != OnError.SKIP:
         raise click.UsageError("--skipped goes with --on-error=skip.")
@@ -88,7 +94,7 @@ def command(
         output.message(f"Without effect: {idle}.")
     with ExitStack() as stack:
         listed = SkippedFile(skipped, stack) if skipped is not None else None
-        lines = ImportLines(output, stack, file, listed)
+        shown = ImportShown(output, stack, file, database, listed, wording=wording)
         if via_coordinator:
             from quiesce.cli.import_remote import import_remote
 
@@ -96,7 +102,9 @@ def command(
                 import_remote(coordinator, file, database, options, output, stack, listed)
             )
         else:
-            report = run_cancellable(_import(cluster, file, database, options, lines))
+            report = found = run_cancellable(_import(cluster, file, database, options, shown))
+            if not options.dry_run:
+                shown.finished(found)
     show(output, report)
 
 
