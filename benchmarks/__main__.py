@@ -12,7 +12,16 @@ from pathlib import Path
 
 import click
 
-from benchmarks import budget, large_import, load_cases, memory, orientdb_cases, restart, snapshot_cases
+from benchmarks import (
+    beside_orientdb,
+    budget,
+    large_import,
+    load_cases,
+    memory,
+    orientdb_cases,
+    restart,
+    snapshot_cases,
+)
 from benchmarks.etcd.cluster import EtcdMissing, require_etcd
 from benchmarks.measure import Noise, Run, machine_noise
 from benchmarks.profile import ProfilerMissing, require_profiler
@@ -47,6 +56,7 @@ OTHERS: dict[str, Callable[[Path], None]] = {
     ),
     "budget": lambda directory: _rows(directory, "budget", "What a backup costs clients", budget.measure),
     "large-import": lambda directory: large_import.run(directory),  # noqa: PLW0108 - as above
+    "beside-orientdb": lambda directory: beside_orientdb.run(directory),  # noqa: PLW0108 - as above
     "memory": lambda directory: memory.run(directory, memory.SECONDS, list(memory.CASES)),
     "restart": lambda directory: restart.run(
         directory, entries=restart.ENTRIES, restarts=restart.RESTARTS, cases=restart.CASES

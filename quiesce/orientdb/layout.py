@@ -31,7 +31,9 @@ STUBS: dict[tuple[int, int], bytes] = {
 
 # Sections of Database.preserved that have a place of their own in an export; the others travel in `info`.
 _OWN_PLACE = frozenset({"schema", "indexes", "manualIndexes", "flatRecords"})
-_FILLERS = {0: "internal", 1: "index", 2: "manindex"}
+# Those that every database of OrientDB has, under these ids.
+_DEFAULT = 3
+_FILLERS = {0: "internal", 1: "index", 2: "manindex", _DEFAULT: "default"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,10 @@ class Layout:
             clusters.append(known.get(cluster, filler))
         return clusters
 
+    def _fills_default(self) -> bool:
+        given = {one.id for one in self._clusters}
+        return _DEFAULT not in given and any(one.name == _FILLERS[_DEFAULT] for one in self.clusters)
+
     def opening(self) -> bytes:
         """Return everything up to the first record."""
         parts = []
@@ -174,11 +180,13 @@ class Layout:
             "indexMgrRecordId": "#0:2",
             # OrientDB passes over a key of `info` that it does not know.
             "quiesce": {
+                # Not told from a real one by its name, as `gap_N` is.
+                **({"fillers": [_DEFAULT]} if self._fills_default() else {}),
                 "preserved": {
                     name: msgspec.Raw(text)
                     for name, text in sorted(database.preserved.items())
                     if name not in _OWN_PLACE
-                }
+                },
             },
         }
 

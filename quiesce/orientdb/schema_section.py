@@ -36,6 +36,8 @@ class Info:
     engine_records: frozenset[tuple[int, int]] = frozenset({(0, 1), (0, 2)})
     # JSON of what Quiesce wrote beside OrientDB's own keys, for the way back; see layout.py.
     kept: bytes = b""
+    # Clusters that Quiesce wrote only because OrientDB wants them.
+    fillers: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -110,6 +112,9 @@ def parse_info(text: bytes) -> Info:
     kept = fields.get("quiesce")
     if isinstance(kept, Pairs):
         info.kept = written(kept).encode()
+        listed = dict(kept).get("fillers")
+        if isinstance(listed, list):
+            info.fillers = frozenset(int(one) for one in listed if isinstance(one, Number) and one.isdigit())
     return info
 
 

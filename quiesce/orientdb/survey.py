@@ -188,7 +188,10 @@ def _finish(found: Survey) -> None:
         found.clusters.append(Cluster(id=cluster, name=name))
         found.notes.append(f"cluster {cluster} is not among the file's clusters; it becomes `{name}`")
     # Fillers that an export of Quiesce holds because OrientDB wants ids without gaps.
-    found.clusters = [one for one in found.clusters if one.name != f"gap_{one.id}" or one.id in used]
+    fillers = found.info.fillers
+    found.clusters = [
+        one for one in found.clusters if one.id in used or (one.name != f"gap_{one.id}" and one.id not in fillers)
+    ]
     found.clusters.sort(key=lambda one: one.id)
     engine = {one.id for one in found.clusters if one.name.lower() in ENGINE_CLUSTERS}
     found.counts = {one.id: counts.get(one.id, 0) for one in found.clusters if one.id not in engine}

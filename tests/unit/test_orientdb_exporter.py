@@ -99,7 +99,7 @@ async def test_gaps_are_filled_and_forgotten_again(cluster: ClusterInMemory, tmp
     out = tmp_path / "out.json"
     await export_database(cluster, "small", out, gzip=False)
     names = [one["name"] for one in json.loads(out.read_text())["clusters"]]
-    assert names == ["internal", "index", "manindex", "gap_3", "some"]
+    assert names == ["internal", "index", "manindex", "default", "some"]
     await import_export(cluster, out, "back")
     assert [one.name for one in cluster.databases["back"].definition.clusters] == [
         "internal", "index", "manindex", "some",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from orientdb_cluster_in_memory import ClusterInMemory
 from orientdb_files import CLUSTERS, SCHEMA, record, write
@@ -217,6 +217,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(document=documents_of(VALUES), untyped=st.booleans(), ascii_only=st.booleans())
 def test_the_quick_way_and_the_careful_one_agree(document: dict[str, Any], untyped: bool, ascii_only: bool) -> None:
     body = json.dumps(document, ensure_ascii=ascii_only).encode().replace(b"#15", b"\\u002315" if untyped else b"#15")
