@@ -7,12 +7,15 @@ Python and Java agree on the common ground; what only Java has is refused.
 from __future__ import annotations
 
 import functools
+import importlib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from re import _constants as op  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
+
+# Private to `re`: there is no public way to see what a pattern consists of.
+op: Any = importlib.import_module("re._constants")
+parser: Any = importlib.import_module("re._parser")
 
 # Steps that one match may take in the worst case: about a second.
 _MAX_STEPS = 100_000_000
