@@ -100,6 +100,15 @@ def test_the_replica_is_killed_and_comes_back(cluster: Cluster) -> None:
     until(serving(cluster, job.node_id), 10, "the first replica back in rotation")
 
 
+def answers(cluster: Cluster) -> bool:
+    with cluster.backups() as backups:
+        try:
+            backups.preview()
+        except QuiesceError:
+            return False
+    return True
+
+
 def test_the_replica_is_killed_and_stays_away(cluster: Cluster) -> None:
     backup = Backup(cluster, rate_limit=SLOW)
     job = backup.wait_for("snapshot")
@@ -113,6 +122,8 @@ def test_the_replica_is_killed_and_stays_away(cluster: Cluster) -> None:
     assert not any(status.HasField("lease") for status in statuses)
     cluster.nodes[job.node_id].start()
     until(serving(cluster, job.node_id), 20, "the replica back in rotation after its restart")
+    # The coordinator's own connection to it may take a moment longer.
+    until(lambda: answers(cluster), 20, "the coordinator would take one again")
     again = Backup(cluster).end()
     assert again.state == backup_pb2.JOB_STATE_SUCCEEDED, again.error_message
 
