@@ -11,8 +11,7 @@ from coordinator.job import Policy
 from coordinator.job.impact import GREATEST_BUDGET_MS
 from coordinator.jobs import GREATEST_LEASE_MS, LEAST_LEASE_MS
 from coordinator.transfer.spool import default_spool
-from quiesce.cli.units import size_bytes
-from quiesce.daemon.configuration import DAY_MS, LOG_KEYS, Key, milliseconds, parse_values, whole
+from quiesce.daemon.configuration import DAY_MS, LOG_KEYS, Key, milliseconds, parse_values, size, whole
 from quiesce.errors import InvalidConfiguration
 
 
@@ -80,13 +79,6 @@ def _budget(key: str, value: object) -> int:
     return milliseconds(1, GREATEST_BUDGET_MS)(key, text) if text else 0
 
 
-def _size(key: str, value: object) -> int:
-    try:
-        return size_bytes(str(value))
-    except ValueError as error:
-        raise InvalidConfiguration(detail=f"{key}: {error}") from None
-
-
 _wait = milliseconds(1_000, DAY_MS)
 KEYS = (
     Key("listen", _address, "127.0.0.1:7100", "host:port to listen on."),
@@ -96,7 +88,7 @@ KEYS = (
     Key("repository", _repository, "", "The directory for snapshots where a request names none; nodes must see it."),
     Key("drill_directory", _directory, "", "Where drills restore snapshots to; otherwise where temporary files are."),
     Key("transfer_directory", _directory, "", "Where files of transfers lie; otherwise where temporary files are."),
-    Key("transfer_limit", _size, "16GiB", "Bytes of all files of transfers together."),
+    Key("transfer_limit", size, "16GiB", "Bytes of all files of transfers together."),
     Key("transfers", whole(0, 64), 2, "Imports and exports by way of this coordinator at a time; 0: none."),
     Key("lease", milliseconds(LEAST_LEASE_MS, GREATEST_LEASE_MS), "30s", "A replica is back within it, whatever dies."),
     Key("latency_budget", _budget, "", "What clients may wait, in 99 calls of 100, where a backup says nothing of it."),

@@ -250,7 +250,7 @@ async def _keep_up(client: AsyncClient) -> None:
 async def _show_divergence(metrics: CoordinatorMetrics, server: Server) -> None:
     """Show who asks for the health of the attestation whether a node holds something else than the majority."""
     while True:
-        await metrics.collect()
+        await metrics.look()
         await server.set_serving(ATTESTATION, not metrics.diverged)
         await asyncio.sleep(DIVERGED_LOOK_S)
 

@@ -93,9 +93,7 @@ class CoordinatorMetrics:
 
     async def collect(self) -> list[Metric]:
         """Return all metrics; where the cluster does not answer, with what it said last."""
-        async with self._asking:
-            if time.monotonic() - self._asked_at >= ASK_EVERY_S:
-                await self._look()
+        await self.look()
         return [
             gauge("build_info", "1; the version is a label.", [((__version__,), 1)], ["version"]),
             single("coordinator_leads", "Whether this coordinator runs the jobs.", self._leads()),
@@ -109,11 +107,15 @@ class CoordinatorMetrics:
         """Nodes that held something else than the majority when a backup last compared them."""
         return diverged_last(self._seen.jobs)
 
-    async def _look(self) -> None:
-        try:
-            async with asyncio.timeout(ASK_S):
-                self._seen = await self._ask()
-            self._reachable = True
-        except (QuiesceError, TimeoutError):
-            self._reachable = False
-        self._asked_at = time.monotonic()
+    async def look(self) -> None:
+        """See how things stand, unless that was done a moment ago."""
+        async with self._asking:
+            if time.monotonic() - self._asked_at < ASK_EVERY_S:
+                return
+            try:
+                async with asyncio.timeout(ASK_S):
+                    self._seen = await self._ask()
+                self._reachable = True
+            except (QuiesceError, TimeoutError):
+                self._reachable = False
+            self._asked_at = time.monotonic()

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nodes.members import parse_address, parse_cluster_id, parse_members, parse_node_id
-from quiesce.cli.units import size_bytes
-from quiesce.daemon.configuration import LOG_KEYS, Key, boolean, parse_values, seconds, text, whole
+from quiesce.daemon.configuration import LOG_KEYS, Key, boolean, parse_values, seconds, size, text, whole
 from quiesce.errors import InvalidConfiguration
 
 DEFAULT_BASE_PORT = 7100
@@ -86,12 +85,7 @@ def _rate(key: str, value: object) -> int:
 
 
 def _reserve(key: str, value: object) -> int | None:
-    if value == "":
-        return None
-    try:
-        return size_bytes(str(value))
-    except ValueError as error:
-        raise InvalidConfiguration(detail=f"{key}: {error}") from error
+    return None if value == "" else size(key, value)
 
 
 KEYS = (

@@ -12,7 +12,7 @@ from nodes.store import SnapshotReader, keys
 from nodes.store.engine import RECORDS, Engine
 from quiesce.orientdb.links import LinkCheck, LinkWalk, property_types
 from quiesce.orientdb.record_text import LARGEST_CLUSTER, LARGEST_POSITION, ExportedRecord
-from quiesce.v1.database_pb2 import ClassDefinition, Database
+from quiesce.v1.database_pb2 import Database
 
 _PROGRESS_EVERY = 4096
 
@@ -65,7 +65,7 @@ class _Counting:
         found = self._reader.databases()
         for database in found:
             self._extents[database.id] = DatabaseExtent(database.name)
-            types = property_types(_superclasses_first(database.classes))
+            types = property_types(database.classes)
             self._links[database.id] = LinkCheck(self._resolves(database.id), LinkWalk(types))
         return found
 
@@ -99,19 +99,3 @@ class _Counting:
             return self._engine.get(RECORDS, keys.RECORD.pack(database_id, cluster, position)) is not None
 
         return resolves
-
-
-def _superclasses_first(classes: Iterable[ClassDefinition]) -> list[ClassDefinition]:
-    by_name = {one.name: one for one in classes}
-    ordered: dict[str, ClassDefinition] = {}
-
-    def add(name: str) -> None:
-        if name in by_name and name not in ordered:
-            one = by_name.pop(name)
-            for above in one.super_classes:
-                add(above)
-            ordered[name] = one
-
-    for name in list(by_name):
-        add(name)
-    return list(ordered.values())

@@ -88,8 +88,8 @@ def change_schema(statement: SchemaStatement, session: Session, output: Output) 
     if not changes:
         output.result({"changed": False}, "Nothing to do.")
         return
-    catalog = Catalog(session.client.alter_schema(session.name, changes))
-    output.result({"changed": True, **_said(statement, catalog)[1]}, _said(statement, catalog)[0])
+    text, about = _said(statement, Catalog(session.client.alter_schema(session.name, changes)))
+    output.result({"changed": True, **about}, text)
 
 
 def _said(statement: SchemaStatement, catalog: Catalog) -> tuple[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from quiesce.cli.output import Output
 from quiesce.console.session import Session
@@ -18,9 +18,6 @@ from quiesce.records import RID, Document, Record, RecordKind
 from quiesce.sql.catalog import Catalog
 from quiesce.sql.values import is_collection
 from quiesce.v1.database_pb2 import IndexDefinition
-
-if TYPE_CHECKING:
-    from quiesce.orientdb.record_text import ExportedRecord
 
 # Problems that are told one by one.
 SHOWN = 20
@@ -54,8 +51,7 @@ def check_database(session: Session, output: Output) -> None:
     found = _Found()
     output.message("Checking records...")
     for record in _records(session):
-        # It looks at the place only.
-        found.records.add(cast("list[ExportedRecord]", [record.rid]))
+        found.records.add([record.rid])
         found.count += 1
     found.records.close()
     _check_links(session, catalog, found)
@@ -112,12 +108,15 @@ def _check_links(session: Session, catalog: Catalog, found: _Found) -> None:
 
 
 def _ask_again(session: Session, doubtful: list[tuple[RID, str, RID]], found: _Found) -> None:
-    if not doubtful:
-        return
-    there = {record.rid for record in session.reader().get([link for _, _, link in doubtful])}
+    missing = _missing(session, [link for _, _, link in doubtful])
     for rid, path, link in doubtful:
-        if link not in there:
+        if link in missing:
             found.problem(f"{rid}: `{path}` leads to {link}, which does not exist")
+
+
+def _missing(session: Session, rids: list[RID]) -> set[RID]:
+    """Return those that lead to no record now."""
+    return set(rids) - {record.rid for record in session.reader().get(rids)} if rids else set()
 
 
 def _check_edges(session: Session, edges: list[tuple[RID, Document]], found: _Found) -> None:
@@ -137,9 +136,9 @@ def _check_edges(session: Session, edges: list[tuple[RID, Document]], found: _Fo
             elif end in named and rid not in named[end]:
                 unnamed.append((rid, end))
     # One that was deleted meanwhile is named by nobody, and rightly so.
-    there = {record.rid for record in session.reader().get([rid for rid, _ in unnamed])} if unnamed else set()
+    deleted = _missing(session, [rid for rid, _ in unnamed])
     for rid, end in unnamed:
-        if rid in there:
+        if rid not in deleted:
             found.problem(f"{rid}: its end {end} does not name the edge")
 
 
@@ -164,8 +163,8 @@ def _check_index(session: Session, catalog: Catalog, index: IndexDefinition, fou
             if rid.cluster not in clusters:
                 found.problem(f"index `{index.name}` names {rid}, which is not of class `{index.class_name}`")
             elif rid not in found.records:
-                doubtful.append((rid, "", rid))
-        there = {record.rid for record in session.reader().get([rid for rid, _, _ in doubtful])} if doubtful else set()
-        for rid, _, _ in doubtful:
-            if rid not in there:
+                doubtful.append(rid)
+        missing = _missing(session, doubtful)
+        for rid in doubtful:
+            if rid in missing:
                 found.problem(f"index `{index.name}` names {rid}, which does not exist")

@@ -101,11 +101,6 @@ _TOPICS: dict[str, tuple[str, str]] = {
 }
 
 
-def topics() -> list[str]:
-    """Return what HELP knows about."""
-    return list(_TOPICS)
-
-
 def about(topic: str) -> str:
     """Return help about a command, or the list of commands.
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from quiesce.cli.units import size_bytes
 from quiesce.errors import InvalidConfiguration
 
 DAY_MS = 24 * 3_600_000
@@ -118,6 +119,14 @@ def milliseconds(least: int, most: int) -> Callable[[str, object], int]:
         return duration
 
     return parse
+
+
+def size(key: str, value: object) -> int:
+    """Read an amount of bytes, as in 512MiB."""
+    try:
+        return size_bytes(str(value))
+    except ValueError as error:
+        raise InvalidConfiguration(detail=f"{key}: {error}") from error
 
 
 def seconds(key: str, value: object) -> float:

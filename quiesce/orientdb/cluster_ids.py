@@ -33,7 +33,7 @@ class ClusterIds:
 
     def __init__(self, ids: Mapping[int, int], classes: Iterable[ClassDefinition] = ()) -> None:
         self.ids = ids
-        self._walk = LinkWalk(property_types(_super_classes_first(classes)) if ids else {})
+        self._walk = LinkWalk(property_types(classes) if ids else {})
         alternatives = "|".join(map(str, sorted(ids)))
         self._candidate = re.compile(rf'"#(?:{alternatives}):\d'.encode()) if ids else None
 
@@ -65,17 +65,3 @@ def _everywhere(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, list):
         return [_everywhere(item, change) for item in value]
     return change(value) if isinstance(value, str) and not isinstance(value, Number) else value
-
-
-def _super_classes_first(classes: Iterable[ClassDefinition]) -> list[ClassDefinition]:
-    waiting = {one.name: one for one in classes}
-    ordered: list[ClassDefinition] = []
-    while waiting:
-        ready = [one for one in waiting.values() if not any(name in waiting for name in one.super_classes)]
-        ordered += ready
-        for one in ready:
-            del waiting[one.name]
-        if not ready:
-            # They extend each other; no database lets that happen.
-            return ordered + list(waiting.values())
-    return ordered

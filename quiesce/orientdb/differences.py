@@ -8,6 +8,7 @@ from typing import Any
 
 from quiesce.orientdb.escapes import Constant, Number, Pairs, pairs, written
 from quiesce.orientdb.record_text import ExportedRecord
+from quiesce.records.shapes import types_of
 from quiesce.v1.record_pb2 import RecordKind
 
 LISTED = 100
@@ -142,7 +143,7 @@ def _value(value: Any, code: str) -> _Leaf | _Fields | _Items:
     """Turn what `pairs` returned into a tree in which each value has its type."""
     if isinstance(value, Pairs):
         named: dict[str, Any] = dict(value)
-        codes, shapes = _types(str(named.pop("@fieldTypes", "")), named)
+        codes, shapes = types_of(str(named.pop("@fieldTypes", "")), named)
         fields = {name: _value(item, codes.pop(name, "")) for name, item in named.items()}
         # A type without a field says nothing of a value, but a copy has it, too.
         fields |= {f"@fieldTypes.{name}": _Leaf(kind, "") for name, kind in codes.items()}
@@ -154,21 +155,6 @@ def _value(value: Any, code: str) -> _Leaf | _Fields | _Items:
     if isinstance(value, str) and not isinstance(value, Number | Constant):
         return _Leaf(written(str(value)), code)
     return _Leaf(written(value), code)
-
-
-def _types(entries: str, named: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return codes by field, and what Quiesce alone writes beside them, as `name==shape`."""
-    codes: dict[str, str] = {}
-    shapes: dict[str, str] = {}
-    for entry in filter(None, entries.split(",")):
-        name, mark, shape = entry.partition("==")
-        if mark and name in named:
-            shapes[name] = shape
-        else:
-            # Old engines had fields with `=` in their name.
-            name, _, code = entry.rpartition("=")
-            codes[name] = code
-    return codes, shapes
 
 
 def _plain(value: Any) -> _Leaf | _Fields | _Items:

@@ -46,12 +46,6 @@ class ExportOptions:
     line_feeds: bool = False
     engine: Engine = DEFAULT_ENGINE
 
-    @property
-    def filtered(self) -> bool:
-        """Whether some records are left out by class or cluster."""
-        chosen = self.include_classes is not None or self.include_clusters is not None
-        return chosen or bool(self.exclude_classes or self.exclude_clusters)
-
 
 def parse_export_options(text: str, base: ExportOptions | None = None) -> ExportOptions:
     """Return the options of a text like `-excludeAll -includeSchema=true -includeClass="A B"`.

@@ -237,12 +237,12 @@ class LinkCheck:
 
 
 def property_types(classes: Iterable[ClassDefinition]) -> dict[str, dict[str, str]]:
-    """Return type by property by class, inherited ones included; super-classes must come before their sub-classes.
+    """Return type by property by class, inherited ones included.
 
     A collection that is declared to hold links has the type of such a collection.
     """
     types: dict[str, dict[str, str]] = {}
-    for one in classes:
+    for one in super_classes_first(classes):
         inherited: dict[str, str] = {}
         for name in one.super_classes:
             inherited |= types.get(name, {})
@@ -251,3 +251,22 @@ def property_types(classes: Iterable[ClassDefinition]) -> dict[str, dict[str, st
             for prop in one.properties
         }
     return types
+
+
+def super_classes_first(classes: Iterable[ClassDefinition]) -> list[ClassDefinition]:
+    """Return classes in an order in which each comes behind those that it extends, as far as they are here."""
+    named = {one.name: one for one in classes}
+    ordered: dict[str, ClassDefinition] = {}
+    # A stack of our own: a chain of classes may be longer than Python's.
+    for first in named:
+        path = [] if first in ordered else [first]
+        while path:
+            one = named[path[-1]]
+            # One in the path would extend itself; no database lets that happen.
+            waiting = (name for name in one.super_classes if name in named and name not in ordered)
+            above = next((name for name in waiting if name not in path), None)
+            if above is None:
+                ordered[path.pop()] = one
+            else:
+                path.append(above)
+    return list(ordered.values())

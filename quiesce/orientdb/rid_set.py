@@ -6,8 +6,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import accumulate, pairwise
-
-from quiesce.orientdb.record_text import ExportedRecord
+from typing import Any
 
 
 class DuplicateRecord(ValueError):
@@ -29,8 +28,8 @@ class RidSet:
         self._start = 0
         self._next = 0
 
-    def add(self, records: Iterable[ExportedRecord]) -> None:
-        """Add the ids of records. Raises DuplicateRecord, at the latest in `close`."""
+    def add(self, records: Iterable[tuple[int, int, *tuple[Any, ...]]]) -> None:
+        """Add ids, or the ids of records, which begin with theirs. Raises DuplicateRecord, at the latest in `close`."""
         cluster, following = self._cluster, self._next
         for record in records:
             position = record[1]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nodes.check.extent import _superclasses_first, extent_of
+from nodes.check.extent import extent_of
 from nodes.restore.proof import content_id_of
 from nodes.store import CheckpointReader, Store, StoreLoader
+from quiesce.orientdb.links import property_types, super_classes_first
 from quiesce.v1.database_pb2 import ClassDefinition, Cluster, Database
 from quiesce.v1.record_pb2 import RecordKind
 
@@ -68,4 +69,6 @@ def test_superclasses_come_first_whatever_the_order() -> None:
         ClassDefinition(name="A", super_classes=["Missing"]),
         ClassDefinition(name="B", super_classes=["A"]),
     ]
-    assert [one.name for one in _superclasses_first(classes)] == ["A", "B", "C"]
+    assert [one.name for one in super_classes_first(classes)] == ["A", "B", "C"]
+    classes[1].properties.add(name="friend", type="LINK")
+    assert property_types(classes)["C"] == {"friend": "LINK"}
