@@ -16,7 +16,7 @@ from coordinator.transfer.spool import Place, Spool, append
 from coordinator.transfer.work import Line, Work
 from quiesce.errors import DeadlineExceeded, InvalidRequest, TransferRefused
 from quiesce.rpc import typed_errors
-from quiesce.rpc.limits import MEBIBYTE
+from quiesce.rpc.limits import WINDOW_BYTES
 from quiesce.v1 import transfer_pb2
 from quiesce.v1.transfer_pb2 import (
     ExportRequest,
@@ -30,10 +30,7 @@ from quiesce.v1.transfer_pb2 import (
 from quiesce.v1.transfer_pb2_grpc import TransferServicer
 
 SERVICE = transfer_pb2.DESCRIPTOR.services_by_name["Transfer"].full_name
-DATA_BYTES = 4 * MEBIBYTE
 _CHUNK_BYTES = 256 << 10
-# So often the caller is told how much has arrived.
-_TELL_BYTES = 4 * MEBIBYTE
 _WATCH_S = 0.2
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -68,9 +65,10 @@ class TransferService(TransferServicer):
         context: Context,
     ) -> None:
         """Take a file in, then import it."""
+        header = await self._header(context)
         async with self._working() as (place, work):
             file = place.directory / "file"
-            header = await self._receive(context, place, file)
+            await self._receive(context, place, file)
             arguments = ["import", str(file), f"--database={header.database}", f"--cluster={self._cluster}"]
             arguments += import_arguments(header.settings)
             async for line in work.run(arguments, file_name=header.file_name or "the file"):
@@ -108,27 +106,32 @@ class TransferService(TransferServicer):
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
 
-    async def _receive(self, context: Context, place: Place, path: Path) -> ImportHeader:
-        """Write what comes to a file, telling how much has come; return the header."""
-        header: ImportHeader | None = None
+    async def _header(self, context: Context) -> ImportHeader:
+        request = await self._next(context)
+        if request is None or request.WhichOneof("part") != "header":
+            raise InvalidRequest(detail="a transfer begins with its header")
+        return request.header
+
+    async def _receive(self, context: Context, place: Place, path: Path) -> None:
+        """Write what comes to a file.
+
+        What has come is counted, and the caller told of it, by the window: one that waits has nothing under way
+        when it is refused.
+        """
         received = told = 0
+        await self._send(context, ImportResponse(received=0))
         with path.open("wb") as file:
             while (request := await self._next(context)) is not None:
-                if request.WhichOneof("part") == "header":
-                    header = request.header
-                    continue
-                if header is None or len(request.data) > DATA_BYTES:
-                    raise InvalidRequest(detail=f"a transfer is a header, then bytes, at most {DATA_BYTES} a message")
-                place.grow(len(request.data))
+                if request.WhichOneof("part") != "data" or len(request.data) > WINDOW_BYTES:
+                    raise InvalidRequest(detail=f"after the header come bytes, at most {WINDOW_BYTES} a message")
                 await asyncio.to_thread(append, file, request.data)
                 received += len(request.data)
-                if received - told >= _TELL_BYTES:
+                if received - told >= WINDOW_BYTES:
+                    place.grow(received - told)
                     told = received
                     await self._send(context, ImportResponse(received=received))
-        if header is None:
-            raise InvalidRequest(detail="the transfer has no header")
+        place.grow(received - told)
         await self._send(context, ImportResponse(received=received))
-        return header
 
     async def _next(self, context: Context) -> ImportRequest | None:
         try:

@@ -101,7 +101,7 @@ class Place:
         self.size = 0
 
     def grow(self, size: int) -> None:
-        """Count bytes that are to be written. Raises TransferRefused."""
+        """Count more bytes. Raises TransferRefused."""
         self._spool.take(size)
         self.size += size
 

@@ -12,6 +12,7 @@ import grpc.aio
 
 from quiesce.client.coordinator import CoordinatorClient
 from quiesce.errors import DeadlineExceeded, FileUnusable, QuiesceError
+from quiesce.rpc.limits import WINDOW_BYTES
 from quiesce.rpc.status import error_of
 from quiesce.v1 import transfer_pb2_grpc
 from quiesce.v1.transfer_pb2 import (
@@ -43,6 +44,23 @@ class Call(Protocol):
     def cancel(self) -> bool: ...  # noqa: D102
     async def code(self) -> grpc.StatusCode: ...  # noqa: D102
     async def details(self) -> str: ...  # noqa: D102
+
+
+class _Window:
+    """How far the bytes of a file may go: no message is under way when the coordinator refuses (grpc/grpc#36066)."""
+
+    def __init__(self) -> None:
+        self._end = 0
+        self._opened = asyncio.Event()
+
+    def received(self, size: int) -> None:
+        self._end = size + WINDOW_BYTES
+        self._opened.set()
+
+    async def opened_to(self, end: int) -> None:
+        while end > self._end:
+            self._opened.clear()
+            await self._opened.wait()
 
 
 class Transfers(_Client):
@@ -77,15 +95,21 @@ class Transfers(_Client):
             raise FileUnusable(file=path, detail=error.strerror or error) from error
         with file:
             header = ImportHeader(database=database, file_name=str(path), settings=settings)
+            window = _Window()
 
             async def requests() -> AsyncIterator[ImportRequest]:
                 yield ImportRequest(header=header)
+                sent = 0
                 while data := await asyncio.to_thread(file.read, CHUNK_BYTES):
+                    sent += len(data)
+                    await window.opened_to(sent)
                     yield ImportRequest(data=data)
 
             answers = self._answers(self._stub().Import(requests()), ImportResponse, "the import")
             try:
                 async for answer in answers:
+                    if answer.WhichOneof("event") == "received":
+                        window.received(answer.received)
                     yield answer
             finally:
                 await answers.aclose()

@@ -7,6 +7,8 @@ RECORD_BYTES = 8 * MEBIBYTE
 # The bodies of one batch together.
 BATCH_BYTES = 16 * MEBIBYTE
 BATCH_OPERATIONS = 10_000
+# Bytes of a file that a coordinator takes before it says so.
+WINDOW_BYTES = 4 * MEBIBYTE
 # One gRPC message: a full batch with its framing.
 MESSAGE_BYTES = 24 * MEBIBYTE
 GET_IDS = 10_000

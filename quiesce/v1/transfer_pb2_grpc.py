@@ -55,6 +55,8 @@ class TransferServicer:
 
     def Import(self, request_iterator, context):
         """First the header, then the bytes of the file. The answers tell how it goes on; the last one is the report.
+        A caller sends no more than 4 MiB beyond what it knows to have arrived, and nothing before it knows that of 0 bytes:
+        a call that is refused while a message is under way may end with another status (grpc/grpc#36066).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

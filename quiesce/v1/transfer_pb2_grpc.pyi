@@ -36,7 +36,10 @@ class TransferStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TransferAsyncStub: ...
     Import: _grpc.StreamStreamMultiCallable[_transfer_pb2.ImportRequest, _transfer_pb2.ImportResponse]
-    """First the header, then the bytes of the file. The answers tell how it goes on; the last one is the report."""
+    """First the header, then the bytes of the file. The answers tell how it goes on; the last one is the report.
+    A caller sends no more than 4 MiB beyond what it knows to have arrived, and nothing before it knows that of 0 bytes:
+    a call that is refused while a message is under way may end with another status (grpc/grpc#36066).
+    """
     Export: _grpc.UnaryStreamMultiCallable[_transfer_pb2.ExportRequest, _transfer_pb2.ExportResponse]
     """Tells how it goes on, then sends the bytes of the file, then the report."""
 
@@ -48,7 +51,10 @@ class TransferAsyncStub(TransferStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Import: _aio.StreamStreamMultiCallable[_transfer_pb2.ImportRequest, _transfer_pb2.ImportResponse]  # type: ignore[assignment]
-    """First the header, then the bytes of the file. The answers tell how it goes on; the last one is the report."""
+    """First the header, then the bytes of the file. The answers tell how it goes on; the last one is the report.
+    A caller sends no more than 4 MiB beyond what it knows to have arrived, and nothing before it knows that of 0 bytes:
+    a call that is refused while a message is under way may end with another status (grpc/grpc#36066).
+    """
     Export: _aio.UnaryStreamMultiCallable[_transfer_pb2.ExportRequest, _transfer_pb2.ExportResponse]  # type: ignore[assignment]
     """Tells how it goes on, then sends the bytes of the file, then the report."""
 
@@ -63,7 +69,10 @@ class TransferServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_transfer_pb2.ImportRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_transfer_pb2.ImportResponse], _abc.AsyncIterator[_transfer_pb2.ImportResponse]]:
-        """First the header, then the bytes of the file. The answers tell how it goes on; the last one is the report."""
+        """First the header, then the bytes of the file. The answers tell how it goes on; the last one is the report.
+        A caller sends no more than 4 MiB beyond what it knows to have arrived, and nothing before it knows that of 0 bytes:
+        a call that is refused while a message is under way may end with another status (grpc/grpc#36066).
+        """
 
     @_abc_1.abstractmethod
     def Export(
