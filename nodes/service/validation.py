@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from quiesce.errors import BatchTooLarge, InvalidRequest, RecordTooLarge
 from quiesce.rpc.limits import BATCH_BYTES, BATCH_OPERATIONS, GET_IDS, RECORD_BYTES
 from quiesce.v1 import record_pb2
@@ -58,23 +60,28 @@ def check_write(request: record_pb2.WriteRequest) -> None:
     check_database(request.database)
     if not request.operations:
         raise InvalidRequest(detail="the batch is empty")
-    if len(request.operations) > BATCH_OPERATIONS:
-        raise BatchTooLarge(size=len(request.operations), unit="operations", limit=BATCH_OPERATIONS)
+    count = len(request.operations)
+    if count <= BATCH_OPERATIONS:
+        count = sum(len(operation.fill.bodies) or 1 for operation in request.operations)
+    if count > BATCH_OPERATIONS:
+        raise BatchTooLarge(size=count, unit="operations", limit=BATCH_OPERATIONS)
     if request.session_id and request.sequence <= request.acknowledged_through:
         raise InvalidRequest(
             detail=f"sequence {request.sequence} is not above acknowledged_through, {request.acknowledged_through}"
         )
     total = 0
     for place, operation in enumerate(request.operations):
-        size = _check_operation(place, operation)
-        if size > RECORD_BYTES:
-            raise RecordTooLarge(size=size, limit=RECORD_BYTES)
-        total += size
+        sizes = _check_operation(place, operation)
+        largest = max(sizes, default=0)
+        if largest > RECORD_BYTES:
+            raise RecordTooLarge(size=largest, limit=RECORD_BYTES)
+        total += sum(sizes)
     if total > BATCH_BYTES:
         raise BatchTooLarge(size=total, unit="bytes", limit=BATCH_BYTES)
 
 
-def _check_operation(place: int, operation: record_pb2.Operation) -> int:
+def _check_operation(place: int, operation: record_pb2.Operation) -> Sequence[int]:
+    """Return the sizes of what it carries, in bytes."""
     match operation.WhichOneof("operation"):
         case "create":
             create = operation.create
@@ -84,21 +91,24 @@ def _check_operation(place: int, operation: record_pb2.Operation) -> int:
             if where is None or (where == "class_name" and not create.class_name):
                 raise InvalidRequest(detail=f"operation {place}: neither a cluster nor a class is given")
             check_place(f"operation {place}", create.cluster, create.position)
-            return len(create.body)
+            return (len(create.body),)
         case "update":
             check_place(f"operation {place}", operation.update.cluster, operation.update.position)
-            return len(operation.update.body)
+            return (len(operation.update.body),)
         case "delete":
             check_place(f"operation {place}", operation.delete.cluster, operation.delete.position)
-            return 0
+            return ()
         case "expect":
             expect = operation.expect
             check_place(f"operation {place}", expect.record.cluster, expect.record.position)
             if expect.WhichOneof("what") is None:
                 raise InvalidRequest(detail=f"operation {place}: it does not say what it expects")
-            return len(expect.free_key.key)
+            return (len(expect.free_key.key),)
+        case "fill":
+            # What is in it the state checks.
+            return list(map(len, operation.fill.bodies))
         case _:
-            raise InvalidRequest(detail=f"operation {place}: neither create, update, delete nor expect")
+            raise InvalidRequest(detail=f"operation {place}: neither create, update, delete, expect nor fill")
 
 
 def check_place(where: str, cluster: int, position: int) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from nodes.statemachine.filling import stored_records
 from nodes.statemachine.index_changes import IndexChanges
 from nodes.statemachine.pending import Draft
 from nodes.store import keys
@@ -28,7 +29,7 @@ from quiesce.errors import (
 from quiesce.indexing.body import class_of
 from quiesce.indexing.entries import entries_of, plan_index
 from quiesce.records.rid import MAX_POSITION
-from quiesce.v1.record_pb2 import Create, Delete, Expect, RecordKind, Update, WriteRequest, WriteResponse
+from quiesce.v1.record_pb2 import Create, Delete, Expect, Fill, RecordKind, Update, WriteRequest, WriteResponse
 
 _DOCUMENT = RecordKind.RECORD_KIND_DOCUMENT
 _BLOB = RecordKind.RECORD_KIND_BLOB
@@ -53,6 +54,8 @@ def write(draft: Draft, schema: DatabaseSchema, request: WriteRequest, index: in
             writer.delete(operation.delete)
         elif kind == "expect":
             writer.expect(operation.expect)
+        elif kind == "fill":
+            writer.fill(operation.fill)
         else:
             raise InvalidRequest(detail="an operation is empty")
     writer.indexes.settle(draft)
@@ -71,36 +74,67 @@ class _Writer:
     def create(self, create: Create) -> None:
         schema, draft = self.schema, self.draft
         body, kind = create.body, create.kind
+        if schema.importing:
+            raise DatabaseImporting(database=schema.name)
+        if create.HasField("cluster") and schema.filling(create.cluster):
+            raise UnknownRecordCluster(cluster=create.cluster, database=schema.name)
         cluster, plan = self._place(create)
-        following, count = draft.counter(schema.id, cluster)
-        if schema.filling(cluster):
-            position, version = self._imported(create)
-        elif create.HasField("version"):
-            raise DatabaseNotImporting(database=schema.name)
-        else:
-            position, version = following, 1
-            if create.HasField("position") and create.position != position:
-                raise PositionTaken(cluster=cluster, expected=create.position, actual=position)
+        position, count = draft.counter(schema.id, cluster)
+        if create.HasField("position") and create.position != position:
+            raise PositionTaken(cluster=cluster, expected=create.position, actual=position)
         if position > MAX_POSITION:
             raise InvalidRequest(detail=f"position {position} is over the limit of {MAX_POSITION}")
-        key = RECORD.pack(schema.id, cluster, position)
-        value = RECORD_HEADER.pack(version, kind) + body
-        self.response.written.add(cluster=cluster, position=position, version=version, kind=kind)
-        if position < following:
-            there = draft.record(key)
-            if there == value:
-                return
-            if there is not None:
-                raise InvalidRequest(detail=f"there is another record {rid_text(cluster, position)} already")
+        self.response.written.add(cluster=cluster, position=position, version=1, kind=kind)
         if plan is not None and plan.read is not None and kind == _DOCUMENT:
             where = f"a new record in class `{plan.name}`"
             _, values = plan.read(body)
             check(plan.constraints, values, plan.places)
             if plan.indexes:
                 self._index(plan, cluster, position, None, values, where)
-        draft.records[key] = value
-        draft.counters[schema.id, cluster] = (max(following, position + 1), count + 1)
+        draft.records[RECORD.pack(schema.id, cluster, position)] = RECORD_HEADER.pack(1, kind) + body
+        draft.counters[schema.id, cluster] = (position + 1, count + 1)
         self._touch(cluster, position)
+
+    def fill(self, fill: Fill) -> None:
+        """Take in records of an import as they were, among them perhaps some that are there already."""
+        schema, draft, cluster = self.schema, self.draft, fill.cluster
+        plan = schema.cluster_plan(cluster)
+        if not schema.filling(cluster):
+            raise DatabaseNotImporting(database=schema.name)
+        records = stored_records(schema.id, fill)
+        first, last = fill.positions[0], fill.positions[-1]
+        following, count = draft.counter(schema.id, cluster)
+        there = self._there_already(records) if first < following else ()
+        if plan is not None and plan.read is not None and fill.kind == _DOCUMENT:
+            where = f"a new record in class `{plan.name}`"
+            for key, position, body in zip(records, fill.positions, fill.bodies, strict=True):
+                if key not in there:
+                    _, values = plan.read(body)
+                    check(plan.constraints, values, plan.places)
+                    self._index(plan, cluster, position, None, values, where)
+        draft.records.update(records)
+        draft.counters[schema.id, cluster] = (max(following, last + 1), count + len(records) - len(there))
+        fresh = (position for key, position in zip(records, fill.positions, strict=True) if key not in there)
+        for page in dict.fromkeys(position >> PAGE_SHIFT for position in fresh):
+            self._touch(cluster, page << PAGE_SHIFT)
+        self.response.written.add(cluster=cluster, position=last, version=fill.versions[-1], kind=fill.kind)
+
+    def _there_already(self, records: Mapping[bytes, bytes]) -> set[bytes]:
+        """Return the keys of the records that are there.
+
+        Raises:
+            InvalidRequest: there is another one.
+        """
+        found = set()
+        for key, value in records.items():
+            there = self.draft.record(key)
+            if there is None:
+                continue
+            if there != value:
+                _, cluster, position = RECORD.unpack(key)
+                raise InvalidRequest(detail=f"there is another record {rid_text(cluster, position)} already")
+            found.add(key)
+        return found
 
     def update(self, update: Update) -> None:
         cluster, position = update.cluster, update.position
@@ -171,7 +205,7 @@ class _Writer:
             if by_class:
                 raise InvalidRequest(detail="a blob has no class: name a cluster for it")
             plan = schema.cluster_plan(create.cluster)
-            if plan is not None and not schema.filling(create.cluster):
+            if plan is not None:
                 raise InvalidRequest(detail=f"cluster {create.cluster} is for documents of class `{plan.name}`")
             return create.cluster, plan
         if create.kind != _DOCUMENT:
@@ -191,7 +225,7 @@ class _Writer:
         where = f"a new record in cluster {cluster}"
         class_name = class_of(create.body, where)
         plan = schema.cluster_plan(cluster)
-        if not schema.filling(cluster) and not _same_class(class_name, plan):
+        if not _same_class(class_name, plan):
             raise self._misplaced(class_name, plan, cluster, where)
         return cluster, plan
 
@@ -203,14 +237,6 @@ class _Writer:
         owner = "no class" if plan is None else f"class `{plan.name}`"
         given = "it has no @class" if class_name is None else f"its @class is {class_name}"
         return InvalidDocument(where=where, detail=f"{given}, but cluster {cluster} belongs to {owner}")
-
-    def _imported(self, create: Create) -> tuple[int, int]:
-        if not create.HasField("position"):
-            raise DatabaseImporting(database=self.schema.name)
-        version = create.version if create.HasField("version") else 1
-        if version > keys.MAX_VERSION:
-            raise InvalidRequest(detail=f"version {version} is over the limit of {keys.MAX_VERSION}")
-        return create.position, version
 
     def _existing(
         self, cluster: int, position: int, expected: int | None, read: Callable[[bytes], bytes | None] | None = None

@@ -18,23 +18,26 @@ def check_batch(operations: Sequence[Operation]) -> None:
     """
     if not operations:
         raise InvalidRequest(detail="a write without operations")
-    if len(operations) > BATCH_OPERATIONS:
-        raise BatchTooLarge(size=len(operations), limit=BATCH_OPERATIONS, unit="operations")
+    count = sum(len(operation.fill.bodies) or 1 for operation in operations)
+    if count > BATCH_OPERATIONS:
+        raise BatchTooLarge(size=count, limit=BATCH_OPERATIONS, unit="operations")
     total = 0
     for operation in operations:
         # The size as a message is cheap to ask for and at least that of the body; only large ones are looked into.
         total += (size := operation.ByteSize())
-        if size > RECORD_BYTES and (size := _body_size(operation)) > RECORD_BYTES:
+        if size > RECORD_BYTES and (size := max(_body_sizes(operation), default=0)) > RECORD_BYTES:
             raise RecordTooLarge(size=size, limit=RECORD_BYTES)
-    if total > BATCH_BYTES and (total := sum(map(_body_size, operations))) > BATCH_BYTES:
+    if total > BATCH_BYTES and (total := sum(sum(_body_sizes(one)) for one in operations)) > BATCH_BYTES:
         raise BatchTooLarge(size=total, limit=BATCH_BYTES, unit="bytes")
 
 
-def _body_size(operation: Operation) -> int:
+def _body_sizes(operation: Operation) -> Sequence[int]:
     match operation.WhichOneof("operation"):
         case "create":
-            return len(operation.create.body)
+            return (len(operation.create.body),)
         case "update":
-            return len(operation.update.body)
+            return (len(operation.update.body),)
+        case "fill":
+            return list(map(len, operation.fill.bodies))
         case _:
-            return 0
+            return ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -162,9 +162,10 @@ class Passage:
         """Return the records that are to be imported, as they are to be, but for their own ids."""
         return self.check.look_at(self.dates.turn(self._plan.found.wanted(records)))
 
-    def placed(self, record: ExportedRecord) -> tuple[int, int]:
-        """Return the id that a record gets."""
-        return self._map[record[:2]] if self._map else record[:2]
+    def places(self, records: Sequence[ExportedRecord]) -> list[tuple[int, int]]:
+        """Return the ids that records get."""
+        moved = self._map
+        return [moved[one[:2]] for one in records] if moved else [one[:2] for one in records]
 
 
 def new_database_map(found: Survey, options: ImportOptions) -> RidMap:

@@ -13,7 +13,7 @@ from quiesce.orientdb.plan import ImportPlan, Passage
 from quiesce.orientdb.reader import ExportReader
 from quiesce.orientdb.record_text import ExportedRecord, NotARecord
 from quiesce.rpc.limits import MEBIBYTE, RECORD_BYTES
-from quiesce.v1.record_pb2 import Create, Operation, WriteResponse
+from quiesce.v1.record_pb2 import Fill, Operation, WriteResponse
 
 BATCH_RECORDS = 1_000
 BATCH_BYTES = MEBIBYTE
@@ -80,20 +80,17 @@ class RecordWriter:
                         continue
                     records = self._passage.take(part)
                     for batch in batches(records):
-                        await flight.start(self._write([self._operation(one) for one in batch]), None)
+                        await flight.start(self._write(fills(batch, self._passage.places(batch)), len(batch)), None)
                     self._note(records)
             for batch in batches(extra):
-                await flight.start(self._write([operation(one, one[:2]) for one in batch]), None)
+                await flight.start(self._write(fills(batch, [one[:2] for one in batch]), len(batch)), None)
             await flight.finish()
         if self._in_cluster:
             self._progress.cluster_done(self._names[self._cluster], self._in_cluster)
 
-    def _operation(self, record: ExportedRecord) -> Operation:
-        return operation(record, self._passage.placed(record))
-
-    async def _write(self, operations: list[Operation]) -> None:
+    async def _write(self, operations: list[Operation], records: int) -> None:
         await self._client.write(self._database, operations, timeout_s=WRITE_TIMEOUT_S)
-        self._written += len(operations)
+        self._written += records
         self._progress.written(self._written, self._plan.found.records)
 
     def _note(self, records: list[ExportedRecord]) -> None:
@@ -105,10 +102,28 @@ class RecordWriter:
             self._in_cluster += 1
 
 
-def operation(record: ExportedRecord, rid: tuple[int, int]) -> Operation:
-    """Return what writes a record at an id."""
+def fills(records: Sequence[ExportedRecord], places: Sequence[tuple[int, int]]) -> list[Operation]:
+    """Return what writes records at ids: one operation for each run of ascending positions in a cluster."""
+    found = []
+    begin, (cluster, last), kind = 0, places[0], records[0].kind
+    for at, ((placed, position), record) in enumerate(zip(places, records, strict=True)):
+        if at > begin and (placed != cluster or position <= last or record.kind != kind):
+            found.append(_fill(records[begin:at], places[begin:at]))
+            begin = at
+        cluster, last, kind = placed, position, record.kind
+    found.append(_fill(records[begin:], places[begin:]))
+    return found
+
+
+def _fill(records: Sequence[ExportedRecord], places: Sequence[tuple[int, int]]) -> Operation:
     return Operation(
-        create=Create(cluster=rid[0], position=rid[1], kind=record.kind, body=record.body, version=record.version)
+        fill=Fill(
+            cluster=places[0][0],
+            kind=records[0].kind,
+            positions=[position for _, position in places],
+            versions=[one.version for one in records],
+            bodies=[one.body for one in records],
+        )
     )
 
 

@@ -20,7 +20,6 @@ def create(
     class_name: str | None = None,
     cluster: int | None = None,
     position: int | None = None,
-    version: int | None = None,
 ) -> Operation:
     """Return the creation of a document.
 
@@ -28,9 +27,7 @@ def create(
         document: its fields, or a body that is encoded already (then with its `@class`, if it has one).
         class_name: its class; it goes into the class's default cluster.
         cluster: the cluster it goes into; with `class_name` the cluster decides the place.
-        position: for a database that is being imported: where it was. For others the position that it has to get, so
-            that the batch may link to it; PositionTaken otherwise.
-        version: only for a database that is being imported: the version it had.
+        position: the position that it has to get, so that the batch may link to it; PositionTaken otherwise.
 
     Raises:
         InvalidDocument: a field's name or value cannot be written.
@@ -44,7 +41,7 @@ def create(
             raise InvalidRequest(detail=f"a document of class {own} cannot be created in class {class_name}")
         class_name = class_name or own
         body = encode_document({"@class": class_name, **document} if class_name is not None else document)
-    message = record_pb2.Create(kind=_DOCUMENT, body=body, position=position, version=version)
+    message = record_pb2.Create(kind=_DOCUMENT, body=body, position=position)
     if cluster is not None:
         message.cluster = cluster
     elif class_name is not None:
@@ -54,10 +51,10 @@ def create(
     return Operation(create=message)
 
 
-def create_blob(content: bytes, *, cluster: int, position: int | None = None, version: int | None = None) -> Operation:
-    """Return the creation of a blob in a cluster; `position` and `version` as in `create`."""
+def create_blob(content: bytes, *, cluster: int, position: int | None = None) -> Operation:
+    """Return the creation of a blob in a cluster; `position` as in `create`."""
     kind = record_pb2.RECORD_KIND_BLOB
-    message = record_pb2.Create(cluster=cluster, kind=kind, body=content, position=position, version=version)
+    message = record_pb2.Create(cluster=cluster, kind=kind, body=content, position=position)
     return Operation(create=message)
 
 

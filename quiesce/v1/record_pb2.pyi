@@ -229,7 +229,6 @@ class Create(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     BODY_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
-    VERSION_FIELD_NUMBER: _builtins.int
     cluster: _builtins.int
     """The record goes into this cluster."""
     class_name: _builtins.str
@@ -237,11 +236,9 @@ class Create(_message.Message):
     kind: Global___RecordKind.ValueType
     body: _builtins.bytes
     position: _builtins.int
-    """In a database that is being imported: where the record was, and its version there. In one that is in service the
-    position is an expectation: the batch is refused with POSITION_TAKEN unless the record gets that one, so that others in
-    the batch may link to it.
+    """An expectation: the batch is refused with POSITION_TAKEN unless the record gets this one, so that others in the batch
+    may link to it.
     """
-    version: _builtins.int
     def __init__(
         self,
         *,
@@ -250,22 +247,17 @@ class Create(_message.Message):
         kind: Global___RecordKind.ValueType = ...,
         body: _builtins.bytes = ...,
         position: _builtins.int | None = ...,
-        version: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "_version", b"_version", "class_name", b"class_name", "cluster", b"cluster", "place", b"place", "position", b"position", "version", b"version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "class_name", b"class_name", "cluster", b"cluster", "place", b"place", "position", b"position"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "_version", b"_version", "body", b"body", "class_name", b"class_name", "cluster", b"cluster", "kind", b"kind", "place", b"place", "position", b"position", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "body", b"body", "class_name", b"class_name", "cluster", b"cluster", "kind", b"kind", "place", b"place", "position", b"position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__position: _TypeAlias = _typing.Literal["position"]  # noqa: Y015
     _WhichOneofArgType__position: _TypeAlias = _typing.Literal["_position", b"_position"]  # noqa: Y015
-    _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
-    _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
     _WhichOneofReturnType_place: _TypeAlias = _typing.Literal["cluster", "class_name"]  # noqa: Y015
     _WhichOneofArgType_place: _TypeAlias = _typing.Literal["place", b"place"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__position) -> _WhichOneofReturnType__position | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_place) -> _WhichOneofReturnType_place | None: ...
 
@@ -412,6 +404,46 @@ class ExpectFreeKey(_message.Message):
 Global___ExpectFreeKey: _TypeAlias = ExpectFreeKey  # noqa: Y015
 
 @_typing.final
+class Fill(_message.Message):
+    """Records that an import brings into a cluster, with the positions and versions that they had. Such a cluster takes
+    nothing else, and no other cluster takes this.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLUSTER_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    BODIES_FIELD_NUMBER: _builtins.int
+    cluster: _builtins.int
+    kind: Global___RecordKind.ValueType
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Ascending; versions and bodies belong to them one by one."""
+
+    @_builtins.property
+    def versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def bodies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        cluster: _builtins.int = ...,
+        kind: Global___RecordKind.ValueType = ...,
+        positions: _abc.Iterable[_builtins.int] | None = ...,
+        versions: _abc.Iterable[_builtins.int] | None = ...,
+        bodies: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bodies", b"bodies", "cluster", b"cluster", "kind", b"kind", "positions", b"positions", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Fill: _TypeAlias = Fill  # noqa: Y015
+
+@_typing.final
 class Operation(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -419,6 +451,7 @@ class Operation(_message.Message):
     UPDATE_FIELD_NUMBER: _builtins.int
     DELETE_FIELD_NUMBER: _builtins.int
     EXPECT_FIELD_NUMBER: _builtins.int
+    FILL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def create(self) -> Global___Create: ...
     @_builtins.property
@@ -427,6 +460,8 @@ class Operation(_message.Message):
     def delete(self) -> Global___Delete: ...
     @_builtins.property
     def expect(self) -> Global___Expect: ...
+    @_builtins.property
+    def fill(self) -> Global___Fill: ...
     def __init__(
         self,
         *,
@@ -434,12 +469,13 @@ class Operation(_message.Message):
         update: Global___Update | None = ...,
         delete: Global___Delete | None = ...,
         expect: Global___Expect | None = ...,
+        fill: Global___Fill | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create", b"create", "delete", b"delete", "expect", b"expect", "operation", b"operation", "update", b"update"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create", b"create", "delete", b"delete", "expect", b"expect", "fill", b"fill", "operation", b"operation", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create", b"create", "delete", b"delete", "expect", b"expect", "operation", b"operation", "update", b"update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create", b"create", "delete", b"delete", "expect", b"expect", "fill", b"fill", "operation", b"operation", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_operation: _TypeAlias = _typing.Literal["create", "update", "delete", "expect"]  # noqa: Y015
+    _WhichOneofReturnType_operation: _TypeAlias = _typing.Literal["create", "update", "delete", "expect", "fill"]  # noqa: Y015
     _WhichOneofArgType_operation: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_operation) -> _WhichOneofReturnType_operation | None: ...
 
@@ -489,7 +525,9 @@ class WriteResponse(_message.Message):
     index: _builtins.int
     @_builtins.property
     def written(self) -> _containers.RepeatedCompositeFieldContainer[Global___Record]:
-        """One for each operation, in order; `body` is left empty. That of an expected key that is free is empty as a whole."""
+        """One for each operation, in order; `body` is left empty. That of an expected key that is free is empty as a whole,
+        that of a fill is its last record's.
+        """
 
     def __init__(
         self,

@@ -222,9 +222,26 @@ def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 BODIES = st.one_of(good_bodies(), good_bodies(), good_bodies(), bodies())
 KINDS = mostly(st.just(DOCUMENT), st.just(BLOB) | ENUMS)
 CREATES = st.builds(
-    record_pb2.Create, cluster=CLUSTERS, kind=KINDS, body=BODIES, position=maybe(POSITIONS), version=maybe(U32)
+    record_pb2.Create, cluster=CLUSTERS, kind=KINDS, body=BODIES, position=maybe(POSITIONS)
 ) | st.builds(record_pb2.Create, class_name=st.just("A"), kind=KINDS, body=BODIES)
+
+
+@st.composite
+def fills(draw: st.DrawFn) -> record_pb2.Fill:
+    """Mostly whole ones; some with parts missing, out of order, or twice."""
+    one = st.tuples(mostly(st.integers(0, 9), POSITIONS), mostly(st.just(1), U32), BODIES)
+    records = draw(st.lists(one, max_size=4))
+    if draw(st.integers(0, 4)):
+        records = sorted({one[0]: one for one in records}.values())
+    found = record_pb2.Fill(cluster=draw(CLUSTERS), kind=draw(KINDS))
+    found.positions.extend(one[0] for one in records)
+    found.versions.extend(one[1] for one in records[draw(mostly(st.just(0), st.just(1))) :])
+    found.bodies.extend(one[2] for one in records)
+    return found
+
+
 OPERATIONS = st.one_of(
+    st.builds(record_pb2.Operation, fill=fills()),
     st.builds(record_pb2.Operation, create=CREATES),
     st.builds(
         record_pb2.Operation,

@@ -12,7 +12,7 @@ import msgspec
 from quiesce.client.answers import Matches
 from quiesce.errors import DatabaseExists, DatabaseImporting, DuplicateKey, InvalidSchemaChange, UnknownDatabase
 from quiesce.v1.database_pb2 import Cluster, Database, DatabaseState, SchemaChange
-from quiesce.v1.record_pb2 import Create, LookupMatch, Operation, Record, RecordKind, ScanResponse, WriteResponse
+from quiesce.v1.record_pb2 import LookupMatch, Operation, Record, RecordKind, ScanResponse, WriteResponse
 
 IMPORTING = DatabaseState.DATABASE_STATE_IMPORTING
 ONLINE = DatabaseState.DATABASE_STATE_ONLINE
@@ -108,7 +108,7 @@ class ClusterInMemory:
         for rid, record in sorted(stored.records.items()):
             if rid[0] not in owners:
                 continue
-            for index, key in _unique_keys(stored.definition, Create(kind=record.kind, body=record.body)):
+            for index, key in _unique_keys(stored.definition, record):
                 held = keys.setdefault((index, key), rid)
                 if held != rid:
                     first, other = (f"#{one[0]}:{one[1]}" for one in (held, rid))
@@ -192,37 +192,35 @@ class ClusterInMemory:
         number = self.writes
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        self.largest_write = max(self.largest_write, sum(len(one.create.body) for one in operations))
+        self.largest_write = max(self.largest_write, sum(len(one.body) for one in _records(operations)))
         try:
             await asyncio.sleep(0)
             if self.fail_write and number == self.fail_write[0]:
                 raise self.fail_write[1]
-            keys = self._new_keys(stored, operations)
+            records = _records(operations)
+            keys = self._new_keys(stored, records)
             hidden = {one.id for one in stored.definition.clusters if one.importing}
-            assert stored.definition.state == IMPORTING or {one.create.cluster for one in operations} <= hidden
+            assert stored.definition.state == IMPORTING or {one.cluster for one in records} <= hidden
         finally:
             self.in_flight -= 1
         stored.keys |= keys
-        for one in operations:
-            create = one.create
-            rid = (create.cluster, create.position)
+        for one in records:
+            rid = (one.cluster, one.position)
             assert rid not in stored.records
             if rid not in self.swallow:
-                stored.records[rid] = Record(
-                    cluster=rid[0], position=rid[1], version=create.version, kind=create.kind, body=create.body
-                )
+                stored.records[rid] = one
         return WriteResponse(index=self.writes)
 
-    def _new_keys(self, stored: Stored, operations: Sequence[Operation]) -> dict[tuple[str, str], tuple[int, int]]:
+    def _new_keys(self, stored: Stored, records: Sequence[Record]) -> dict[tuple[str, str], tuple[int, int]]:
         fresh: dict[tuple[str, str], tuple[int, int]] = {}
         if stored.definition.state != IMPORTING:
             return fresh
-        for one in operations:
-            for index, key in _unique_keys(stored.definition, one.create):
+        for one in records:
+            for index, key in _unique_keys(stored.definition, one):
                 held = stored.keys.get((index, key)) or fresh.get((index, key))
                 if held:
-                    raise DuplicateKey(key=key, index=index, rid=f"#{held[0]}:{held[1]}", other=_rid(one.create))
-                fresh[index, key] = (one.create.cluster, one.create.position)
+                    raise DuplicateKey(key=key, index=index, rid=f"#{held[0]}:{held[1]}", other=_rid(one))
+                fresh[index, key] = (one.cluster, one.position)
         return fresh
 
     async def scan(self, database: str, *, whole: bool = False) -> AsyncIterator[ScanResponse]:
@@ -252,8 +250,16 @@ class ClusterInMemory:
         return stored
 
 
-def _rid(create: Create) -> str:
-    return f"#{create.cluster}:{create.position}"
+def _records(operations: Sequence[Operation]) -> list[Record]:
+    return [
+        Record(cluster=fill.cluster, position=position, version=version, kind=fill.kind, body=body)
+        for fill in (one.fill for one in operations)
+        for position, version, body in zip(fill.positions, fill.versions, fill.bodies, strict=True)
+    ]
+
+
+def _rid(record: Record) -> str:
+    return f"#{record.cluster}:{record.position}"
 
 
 def _cluster(database: Database, name: str) -> Cluster:
@@ -261,11 +267,11 @@ def _cluster(database: Database, name: str) -> Cluster:
     return found
 
 
-def _unique_keys(database: Database, create: Create) -> list[tuple[str, str]]:
+def _unique_keys(database: Database, record: Record) -> list[tuple[str, str]]:
     unique = [one for one in database.indexes if one.type.startswith("UNIQUE") and len(one.fields) == 1]
-    if create.kind != RecordKind.RECORD_KIND_DOCUMENT or not unique:
+    if record.kind != RecordKind.RECORD_KIND_DOCUMENT or not unique:
         return []
-    document = msgspec.json.decode(create.body, type=dict[str, msgspec.Raw])
+    document = msgspec.json.decode(record.body, type=dict[str, msgspec.Raw])
     class_name = msgspec.json.decode(document.get("@class", b'""'), type=str)
     return [
         (one.name, bytes(document[one.fields[0].name]).decode())

@@ -47,6 +47,14 @@ def create_in(cluster: int, raw: bytes, kind: Any = DOCUMENT, **place: Any) -> r
     return record_pb2.Operation(create=record_pb2.Create(cluster=cluster, kind=kind, body=raw, **place))
 
 
+def fill(cluster: int, *records: tuple[int, int, bytes], kind: Any = DOCUMENT) -> record_pb2.Operation:
+    """Records of an import: position, version, body."""
+    positions, versions, bodies = zip(*records, strict=True) if records else ((), (), ())
+    return record_pb2.Operation(
+        fill=record_pb2.Fill(cluster=cluster, kind=kind, positions=positions, versions=versions, bodies=bodies)
+    )
+
+
 def update(cluster: int, position: int, raw: bytes, version: int | None = None) -> record_pb2.Operation:
     return record_pb2.Operation(
         update=record_pb2.Update(cluster=cluster, position=position, body=raw, expected_version=version)

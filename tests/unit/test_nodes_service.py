@@ -42,7 +42,16 @@ def write(*operations, **more):
     return record_pb2.WriteRequest(database="d", operations=operations, **more)
 
 
+def fill(*sizes):
+    bodies = [b"x" * size for size in sizes]
+    return record_pb2.Operation(
+        fill=record_pb2.Fill(positions=range(len(bodies)), versions=[1] * len(bodies), bodies=bodies)
+    )
+
+
 def test_a_write_within_the_limits():
+    check_write(write(fill(RECORD_BYTES, BATCH_BYTES - RECORD_BYTES)))
+    check_write(write(fill(*[1] * (BATCH_OPERATIONS - 1)), create()))
     check_write(write(create(RECORD_BYTES), create(BATCH_BYTES - RECORD_BYTES)))
     check_write(write(*[create()] * BATCH_OPERATIONS))
     check_write(write(create(), session_id=5, sequence=1))
@@ -54,6 +63,9 @@ def test_a_write_within_the_limits():
         (write(create(RECORD_BYTES + 1)), RecordTooLarge),
         (write(create(RECORD_BYTES), create(RECORD_BYTES), create(1)), BatchTooLarge),
         (write(*[create()] * (BATCH_OPERATIONS + 1)), BatchTooLarge),
+        (write(fill(1, RECORD_BYTES + 1)), RecordTooLarge),
+        (write(fill(RECORD_BYTES, RECORD_BYTES), fill(1)), BatchTooLarge),
+        (write(fill(*[1] * BATCH_OPERATIONS), create()), BatchTooLarge),
         (write(), InvalidRequest),
         (write(record_pb2.Operation()), InvalidRequest),
         (write(create(kind=0)), InvalidRequest),

@@ -29,8 +29,8 @@ def test_create_puts_the_class_into_the_body() -> None:
 
 
 def test_create_in_a_cluster() -> None:
-    made = create({"a": 1}, cluster=0, class_name="P", position=0, version=3).create
-    assert (made.WhichOneof("place"), made.cluster, made.position, made.version) == ("cluster", 0, 0, 3)
+    made = create({"a": 1}, cluster=0, class_name="P", position=0).create
+    assert (made.WhichOneof("place"), made.cluster, made.position) == ("cluster", 0, 0)
     assert made.body == b'{"@class":"P","a":1}'
 
 

@@ -13,6 +13,7 @@ from state_entries import (
     create,
     create_in,
     delete,
+    fill,
     new_class,
     new_database,
     new_index,
@@ -108,7 +109,7 @@ def test_small_records_with_many_long_keys(replica: Replica, monkeypatch: pytest
 def test_scan_behind_the_last_position_ends(replica: Replica) -> None:
     replica.ok(new_database("filling", importing=True))
     replica.ok(alter(db.SchemaChange(create_cluster=db.Cluster(id=3, name="default")), database="filling"))
-    replica.ok(write(create_in(3, b"{}", position=2**63 - 1), database="filling"))
+    replica.ok(write(fill(3, (2**63 - 1, 1, b"{}")), database="filling"))
     replica.ok(command(publish_database=db.PublishDatabaseRequest(name="filling")))
     with replica.state.store.view() as view:
         for after, count in ((2**63 - 2, 1), (2**63 - 1, 0), (2**64 - 1, 0)):

@@ -11,6 +11,7 @@ from state_entries import (
     create,
     create_in,
     delete,
+    fill,
     new_class,
     new_database,
     new_index,
@@ -39,7 +40,7 @@ def give(class_name: str, cluster: str) -> db.SchemaChange:
 
 
 def filled(position: int, version: int = 7, **fields: Any) -> Any:
-    return write(create_in(FILLED, body("Person", **fields), position=position, version=version))
+    return write(fill(FILLED, (position, version, body("Person", **fields))))
 
 
 @pytest.fixture
@@ -57,7 +58,8 @@ def test_nobody_sees_a_cluster_that_is_filled(replica: Replica) -> None:
         with pytest.raises(UnknownRecordCluster):
             view.scan_cluster("people", FILLED)
         assert view.class_clusters("people", "Person") == [PERSON]
-    for change in (update(FILLED, 3, body("Person")), delete(FILLED, 3)):
+    changes = update(FILLED, 3, body("Person")), delete(FILLED, 3), create_in(FILLED, body("Person"))
+    for change in changes:
         assert replica.refused(write(change))[0] == "UNKNOWN_RECORD_CLUSTER"
     assert replica.refused(alter(give("Person", "more")))[0] == "INVALID_SCHEMA_CHANGE"
     assert replica.refused(alter(new_class("Other", cluster_ids=[FILLED])))[0] == "INVALID_SCHEMA_CHANGE"

@@ -8,7 +8,6 @@ from state_entries import (
     Replica,
     alter,
     body,
-    command,
     content,
     create,
     create_in,
@@ -273,30 +272,6 @@ def test_read_only(people: Replica) -> None:
     people.write(create("C", p=1, q=1))
     assert people.write(update(7, 0, body("C", p=1, q=2))).HasField("write")
     assert people.refused(write(update(7, 0, body("C", p=2))))[0] == "CONSTRAINT_VIOLATED"
-
-
-def test_importing_takes_positions_and_versions(tmp_path: Path) -> None:
-    replica = Replica(tmp_path)
-    replica.ok(new_database(importing=True), alter(db.SchemaChange(create_cluster=db.Cluster(id=14, name="person"))))
-    replica.ok(alter(new_class("Person", cluster_ids=[14]), new_index("Person", "name")))
-    one = create_in(14, body("Person", name="Ada"), position=9, version=4)
-    assert replica.write(one).HasField("write")
-    # Once more, as a retry of the import sends it: nothing changes.
-    before = content(replica.state.store)
-    assert replica.write(one).HasField("write")
-    assert content(replica.state.store) == before
-    assert replica.refused(write(create_in(14, b'{"other":1}', position=9)))[0] == "INVALID_REQUEST"
-    assert replica.refused(write(create_in(14, body("Person", name="Ada"), position=3)))[0] == "DUPLICATE_KEY"
-    assert replica.refused(write(create_in(14, b"{}")))[0] == "DATABASE_IMPORTING"
-    assert replica.refused(write(delete(14, 9)))[0] == "DATABASE_IMPORTING"
-    replica.write(create_in(14, body("Person", name="Bob"), position=5, version=1))
-    replica.ok(command(publish_database=db.PublishDatabaseRequest(name="people")))
-    assert replica.write(create("Person", name="Eve")).write.written[0].position == 10
-    late = create_in(14, body("Person", name="x"), position=3, version=2)
-    assert replica.refused(write(late))[0] == "DATABASE_NOT_IMPORTING"
-    with replica.state.store.view() as view:
-        records = [record for batch in view.scan_cluster("people", 14) for record in batch]
-    assert [(r.position, r.version) for r in records] == [(5, 1), (9, 4), (10, 1)]
 
 
 def test_a_record_may_expect_its_position(people: Replica) -> None:
