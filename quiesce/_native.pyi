@@ -1,3 +1,5 @@
+from array import array
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, final
 
 # Roles are the numbers of quiesce.v1.NodeRole: 1 follower, 2 candidate, 3 leader.
@@ -95,3 +97,13 @@ def snapshot_members(message: bytes) -> list[int]: ...
 def cut_records(
     data: bytes, at: int, base: int, separated: bool, most: int, kind: object
 ) -> tuple[list[tuple[Any, ...]], int, bool, int, int]: ...
+
+@final
+class KnownRecords:
+    def __new__(
+        cls,
+        runs: Mapping[int, tuple[array[int], array[int]]],
+        apart: Set[tuple[int, int]],
+        skipped: set[tuple[int, int]],
+    ) -> KnownRecords: ...
+    def look(self, records: Sequence[tuple[Any, ...]], kind: int, closely: bool) -> tuple[int, list[int]]: ...

@@ -30,7 +30,7 @@ mod _native {
     #[pymodule_export]
     use super::core::{LogCutShort, RaftCore};
     #[pymodule_export]
-    use super::export::cut_records;
+    use super::export::{cut_records, KnownRecords};
     #[pymodule_export]
     use super::ready::{LightReady, Ready};
     #[pymodule_export]

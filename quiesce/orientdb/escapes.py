@@ -120,11 +120,12 @@ def one_field_types(fields: Pairs) -> Pairs:
 def merge_field_types(lists: list[str]) -> str:
     """Return the union of several `name=code` lists: the last one, and behind it what only earlier ones hold."""
     merged = list(filter(None, lists[-1].split(",")))
-    named = {entry.rpartition("=")[0] for entry in merged}
+    # The name may be empty; what has no code says nothing.
+    named = {entry.rpartition("=")[0] for entry in merged if "=" in entry}
     for earlier in reversed(lists[:-1]):
-        for entry in filter(None, earlier.split(",")):
-            name = entry.rpartition("=")[0]
-            if name not in named:
+        for entry in earlier.split(","):
+            name, equals, _ = entry.rpartition("=")
+            if equals and name not in named:
                 named.add(name)
                 merged.append(entry)
     return ",".join(merged)

@@ -63,7 +63,7 @@ def inspect_export(path: Path, *, progress: _Progress | None = None) -> Inspecti
     found = Inspection(survey(path, progress=lambda part: tell(part / 2)))
     before = found.survey
     untyped = before.info.exporter_version < FIRST_TYPED
-    check = LinkCheck(before.resolves, LinkWalk(property_types(before.schema.classes), untyped))
+    check = LinkCheck(before.resolves, LinkWalk(property_types(before.schema.classes), untyped), known=before.known())
     with ExportReader(path) as reader:
         oddities = reader.oddities
         types = FieldTypes(found.types, oddities, links_untyped=untyped)

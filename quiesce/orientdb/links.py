@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from quiesce._native import KnownRecords
 from quiesce.orientdb.escapes import Number, Pairs, pairs, written
 from quiesce.orientdb.record_text import ExportedRecord
 from quiesce.records.shapes import Shape, parse_shape, types_of
@@ -171,11 +172,13 @@ class LinkCheck:
         resolves: whether a record of that id is imported.
         walk: finds the links.
         moved: the new id of a record; None where all ids stay.
+        known: the same as `resolves` says, for a quick look; None: every record gets a careful one.
     """
 
     resolves: Callable[[Rid], bool]
     walk: LinkWalk
     moved: Callable[[Rid], Rid] | None = None
+    known: KnownRecords | None = None
     # Values that look like record ids and lead to a record, and links that do not.
     resolved: int = 0
     dangling: int = 0
@@ -185,31 +188,39 @@ class LinkCheck:
     reach: dict[int, int] = field(default_factory=dict)
     _record: str = ""
 
-    def look_at(self, records: Iterable[ExportedRecord]) -> list[ExportedRecord]:
+    def look_at(self, records: list[ExportedRecord]) -> list[ExportedRecord]:
         """Check the links of records; return these, with their links changed where ids change."""
-        resolves, find = self.resolves, _CANDIDATE.findall
-        found = []
-        for record in records:
-            candidates: list[tuple[bytes, bytes]] = find(record.body) if record.kind == _DOCUMENT else []
-            missing = False
-            for cluster, position in candidates:
-                if resolves((int(cluster), int(position))):
-                    self.resolved += 1
-                else:
-                    missing = True
-            escaped = b"\\u00" in record.body and record.kind == _DOCUMENT and _ESCAPED.search(record.body) is not None
-            quick = candidates and not missing and not escaped
-            if quick and self.moved and self.walk.count(_fields(record.body)) == len(candidates):
-                # All that looks like a record id is a link: it need not be written anew.
-                found.append(record._replace(body=_CANDIDATE.sub(self._follow_match, record.body)))
-            elif missing or escaped or (candidates and self.moved):
-                # Only a type tells a link from a text that looks like one; that needs the document.
-                self._record = f"#{record.cluster}:{record.position}"
-                fields = self.walk.document(pairs(record.body), self._visit)
-                found.append(record._replace(body=written(fields).encode("ascii")) if self.moved else record)
-            else:
-                found.append(record)
+        if self.known is None:
+            return list(map(self._look_closely, records))
+        resolved, suspects = self.known.look(records, _DOCUMENT, self.moved is not None)
+        self.resolved += resolved
+        if not suspects:
+            return records
+        found = list(records)
+        for place in suspects:
+            found[place] = self._look_closely(records[place])
         return found
+
+    def _look_closely(self, record: ExportedRecord) -> ExportedRecord:
+        body = record.body
+        candidates: list[tuple[bytes, bytes]] = _CANDIDATE.findall(body) if record.kind == _DOCUMENT else []
+        missing = False
+        for cluster, position in candidates:
+            if self.resolves((int(cluster), int(position))):
+                self.resolved += 1
+            else:
+                missing = True
+        escaped = b"\\u00" in body and record.kind == _DOCUMENT and _ESCAPED.search(body) is not None
+        quick = candidates and not missing and not escaped
+        if quick and self.moved and self.walk.count(_fields(body)) == len(candidates):
+            # All that looks like a record id is a link: it need not be written anew.
+            return record._replace(body=_CANDIDATE.sub(self._follow_match, body))
+        if missing or escaped or (candidates and self.moved):
+            # Only a type tells a link from a text that looks like one; that needs the document.
+            self._record = f"#{record.cluster}:{record.position}"
+            fields = self.walk.document(pairs(body), self._visit)
+            return record._replace(body=written(fields).encode("ascii")) if self.moved else record
+        return record
 
     def _follow_match(self, found: re.Match[bytes]) -> bytes:
         assert self.moved is not None  # noqa: S101 - asked only where ids change

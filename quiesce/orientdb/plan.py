@@ -155,7 +155,7 @@ class Passage:
         moved = plan.map.__getitem__ if plan.moves and moving else None
         self._plan = plan
         self._map: RidMap | None = None if plan.map.identity else plan.map
-        self.check = LinkCheck(found.resolves, LinkWalk(types, untyped), moved)
+        self.check = LinkCheck(found.resolves, LinkWalk(types, untyped), moved, found.known())
         self.dates = DateTexts(types, time_zone(options.time_zone), found.info.exporter_version)
 
     def take(self, records: list[ExportedRecord]) -> list[ExportedRecord]:

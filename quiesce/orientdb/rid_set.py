@@ -77,6 +77,10 @@ class RidSet:
         run = bisect_right(starts, rid[1]) - 1
         return run >= 0 and rid[1] < self._ends[rid[0]][run]
 
+    def runs(self, clusters: Iterable[int]) -> dict[int, tuple[array[int], array[int]]]:
+        """Return where the runs of clusters start and end, ascending."""
+        return {one: (self._starts[one], self._ends[one]) for one in clusters if one in self._starts}
+
     def rank(self, rid: tuple[int, int]) -> int:
         """Return how many ids of its cluster are below an id that is in the set."""
         starts = self._starts[rid[0]]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from quiesce._native import KnownRecords
 from quiesce.errors import MalformedExport
 from quiesce.orientdb.escapes import Pairs, pairs, written
 from quiesce.orientdb.index_section import ExportedIndex, compact, parse_indexes
@@ -82,6 +83,11 @@ class Survey:
             and rid[0] not in self.hidden
             and rid not in self.skipped
         )
+
+    def known(self) -> KnownRecords:
+        """Return what `resolves` says, for many at once; of what is hidden or skipped later only the second counts."""
+        clusters = self.counts.keys() - self.hidden
+        return KnownRecords(self.rids.runs(clusters), self.info.engine_records, self.skipped)
 
     def skip(self, rid: tuple[int, int]) -> None:
         """Leave out a record."""

@@ -126,6 +126,13 @@ def test_every_real_file_reads_as_the_reference_reads_it(shared: Path) -> None:
         assert_same_as_reference(path, text)
 
 
+def test_types_of_a_field_without_a_name_are_not_lost(tmp_path: Path) -> None:
+    path = tmp_path / "odd.json"
+    text = '{"records":[{"@rid":"#1:1","@fieldTypes":"x,,=l","":1,"x":1,"@fieldTypes":"x=l"}]}'
+    path.write_text(text)
+    assert_same_as_reference(path, text)
+
+
 def test_world_by_cluster(shared: Path) -> None:
     _, records = parts(shared / "orientdb-exports" / "world-3.2.34.json.gz")
     assert len(records) == 79_508

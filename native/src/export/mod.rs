@@ -3,12 +3,14 @@
 
 mod document;
 mod field_types;
+mod links;
 mod text;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use document::{Document, Reading};
+pub use links::KnownRecords;
 
 /// What one call found: records up to a place, and what was unusual on the way.
 #[derive(Default)]
