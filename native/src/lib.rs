@@ -1,12 +1,13 @@
 //! What is too slow in Python, or there only in Rust. A thin binding to raft-rs: it adds a storage view over entries in
 //! memory and batches calls; all protocol decisions are raft-rs's, all input and output is the caller's. And, in
-//! `export`, the fast way through the records of an OrientDB export.
+//! `export` and `record`, the fast way for records of an OrientDB export and into the store.
 
 mod configuration;
 mod convert;
 mod core;
 mod export;
 mod ready;
+mod record;
 mod status;
 mod view;
 
@@ -33,6 +34,8 @@ mod _native {
     use super::export::{cut_records, KnownRecords};
     #[pymodule_export]
     use super::ready::{LightReady, Ready};
+    #[pymodule_export]
+    use super::record::{doubtful_bodies, stored_records};
     #[pymodule_export]
     use super::status::Status;
 

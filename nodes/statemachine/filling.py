@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 
 from nodes.store import keys
+from quiesce._native import doubtful_bodies, stored_records
 from quiesce.errors import InvalidRequest
 from quiesce.indexing.body import class_of
 from quiesce.records.rid import MAX_POSITION
@@ -14,8 +15,8 @@ _DOCUMENT = RecordKind.RECORD_KIND_DOCUMENT
 _BLOB = RecordKind.RECORD_KIND_BLOB
 
 
-def stored_records(database: int, fill: Fill) -> dict[bytes, bytes]:
-    """Return keys and values, in the order of the fill.
+def records_of(database: int, fill: Fill) -> tuple[list[int], list[bytes], dict[bytes, bytes]]:
+    """Return positions, bodies, and keys and values as the store has them, all in the order of the fill.
 
     Raises:
         InvalidRequest: its parts do not belong together, or a position or version is too large.
@@ -34,9 +35,7 @@ def stored_records(database: int, fill: Fill) -> dict[bytes, bytes]:
         raise InvalidRequest(detail=f"version {max(versions)} is over the limit of {keys.MAX_VERSION}")
     if fill.kind == _DOCUMENT:
         where = f"a new record in cluster {fill.cluster}"
-        for body in bodies:
-            class_of(body, where)
-    return {
-        keys.RECORD.pack(database, fill.cluster, position): keys.RECORD_HEADER.pack(version, fill.kind) + body
-        for position, version, body in zip(positions, versions, bodies, strict=True)
-    }
+        for place in doubtful_bodies(bodies):
+            class_of(bodies[place], where)
+    cluster = keys.CLUSTER.pack(database, fill.cluster)
+    return positions, bodies, stored_records(cluster, fill.kind, positions, versions, bodies)

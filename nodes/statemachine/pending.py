@@ -6,6 +6,8 @@ the pending ones when it succeeds. Reads go through draft, pending changes and s
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from nodes.store import keys
 from nodes.store.engine import FAMILIES, INDEXES, META, PAGES, RECORDS, Batch, Engine
 
@@ -128,6 +130,14 @@ class Draft:
         """Return the value of an index entry as this command sees it."""
         found = self.indexes.get(key, _UNCHANGED)
         return self.pending.get(INDEXES, key) if found is _UNCHANGED else found  # type: ignore[return-value]
+
+    def entries(self, keys: Iterable[bytes]) -> Changes:
+        """Return the values of many index entries as this command sees them."""
+        mine, pending = self.indexes, self.pending.families[INDEXES]
+        found = {key: mine.get(key, pending.get(key, _UNCHANGED)) for key in keys}
+        stored = [key for key, value in found.items() if value is _UNCHANGED]
+        found.update(zip(stored, self.pending.engine.get_many(INDEXES, stored), strict=True))
+        return found  # type: ignore[return-value]
 
     def counter(self, database: int, cluster: int) -> tuple[int, int]:
         """Return next position and number of records of a cluster as this command sees it."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nodes.statemachine.filling import stored_records
+from nodes.statemachine.filling import records_of
 from nodes.statemachine.index_changes import IndexChanges
 from nodes.statemachine.pending import Draft
 from nodes.store import keys
@@ -101,23 +101,28 @@ class _Writer:
         plan = schema.cluster_plan(cluster)
         if not schema.filling(cluster):
             raise DatabaseNotImporting(database=schema.name)
-        records = stored_records(schema.id, fill)
-        first, last = fill.positions[0], fill.positions[-1]
+        positions, bodies, records = records_of(schema.id, fill)
         following, count = draft.counter(schema.id, cluster)
-        there = self._there_already(records) if first < following else ()
-        if plan is not None and plan.read is not None and fill.kind == _DOCUMENT:
-            where = f"a new record in class `{plan.name}`"
-            for key, position, body in zip(records, fill.positions, fill.bodies, strict=True):
-                if key not in there:
-                    _, values = plan.read(body)
-                    check(plan.constraints, values, plan.places)
-                    self._index(plan, cluster, position, None, values, where)
+        there = self._there_already(records) if positions[0] < following else ()
+        fresh = list(zip(positions, bodies, strict=True))
+        if there:
+            fresh = [one for key, one in zip(records, fresh, strict=True) if key not in there]
+        if plan is not None and fill.kind == _DOCUMENT:
+            self._index_new(plan, cluster, fresh)
         draft.records.update(records)
-        draft.counters[schema.id, cluster] = (max(following, last + 1), count + len(records) - len(there))
-        fresh = (position for key, position in zip(records, fill.positions, strict=True) if key not in there)
-        for page in dict.fromkeys(position >> PAGE_SHIFT for position in fresh):
+        draft.counters[schema.id, cluster] = (max(following, positions[-1] + 1), count + len(fresh))
+        for page in dict.fromkeys(position >> PAGE_SHIFT for position, _ in fresh):
             self._touch(cluster, page << PAGE_SHIFT)
-        self.response.written.add(cluster=cluster, position=last, version=fill.versions[-1], kind=fill.kind)
+        self.response.written.add(cluster=cluster, position=positions[-1], version=fill.versions[-1], kind=fill.kind)
+
+    def _index_new(self, plan: ClassPlan, cluster: int, records: Sequence[tuple[int, bytes]]) -> None:
+        """Index records of a database that is being imported, which has no constraints yet."""
+        read, where = plan.read, f"a new record in class `{plan.name}`"
+        if read is None:
+            return
+        rows = [(ENTRY_RID.pack(cluster, position), read(body)[1]) for position, body in records]
+        for index in plan.indexes:
+            self.indexes.add(index, ((rid, entries_of(index, values, plan.places, rid, where)) for rid, values in rows))
 
     def _there_already(self, records: Mapping[bytes, bytes]) -> set[bytes]:
         """Return the keys of the records that are there.

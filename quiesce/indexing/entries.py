@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec import UNSET
 
 from quiesce.errors import InvalidDocument
-from quiesce.indexing.key import KeyField, UnfitKey, encode_key, key_text
+from quiesce.indexing.key import KeyField, UnfitKey, encode_key, key_text, one_field_encoder
 from quiesce.v1.database_pb2 import IndexDefinition, IndexField
 
 # Database and index, as the keys of the column family `indexes` begin; docs/formats/index-key.md.
@@ -39,6 +39,8 @@ class IndexPlan:
     fields: tuple[KeyField, ...]
     by: tuple[int, ...]
     skips_null: tuple[bool, ...]
+    # Of an index of one field by its value: from that to the key.
+    encode_one: Callable[[Any], bytes] | None = field(default=None, compare=False)
 
     def text(self, entry: bytes) -> str:
         """Return the key of an entry for people."""
@@ -48,16 +50,19 @@ class IndexPlan:
 def plan_index(database: int, index: IndexDefinition) -> IndexPlan:
     """Return how an index is maintained."""
     takes_over = index.type.upper().startswith("DICTIONARY")
+    fields = tuple(KeyField(one.key_type, one.collate.lower() == "ci") for one in index.fields)
+    by_value = len(fields) == 1 and index.fields[0].by <= IndexField.BY_VALUE
     return IndexPlan(
         id=index.id,
         name=index.name,
         prefix=_PREFIX.pack(database, index.id),
         unique=takes_over or index.type.upper().startswith("UNIQUE"),
         takes_over=takes_over,
-        names=tuple(field.name for field in index.fields),
-        fields=tuple(KeyField(field.key_type, field.collate.lower() == "ci") for field in index.fields),
-        by=tuple(field.by for field in index.fields),
-        skips_null=tuple(index.nulls_ignored or field.nulls_ignored for field in index.fields),
+        names=tuple(one.name for one in index.fields),
+        fields=fields,
+        by=tuple(one.by for one in index.fields),
+        skips_null=tuple(index.nulls_ignored or one.nulls_ignored for one in index.fields),
+        encode_one=one_field_encoder(fields[0]) if by_value else None,
     )
 
 
@@ -69,16 +74,16 @@ def entries_of(
     Raises:
         InvalidDocument: a value does not fit the type of the key.
     """
-    names = index.names
+    names, encode_one = index.names, index.encode_one
     suffix = b"" if index.unique else tail
     try:
-        if len(names) == 1 and index.by[0] <= IndexField.BY_VALUE:
+        if encode_one is not None:
             value = values[places[names[0]]]
             if value is UNSET:
                 value = None
             if value is None and index.skips_null[0]:
                 return []
-            return [index.prefix + encode_key(index.fields, (value,)) + suffix]
+            return [index.prefix + encode_one(value) + suffix]
         columns = []
         for i, name in enumerate(names):
             column = _column(values[places[name]], index.by[i])

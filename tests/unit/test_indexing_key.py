@@ -1,5 +1,6 @@
 """Index keys: their order is the order of the values, and they can be read back."""
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quiesce.indexing.key import KeyField, UnfitKey, decode_key, encode_key, key_text
+from quiesce.indexing.key import KEY_TYPES, KeyField, UnfitKey, decode_key, encode_key, key_text, one_field_encoder
 
 LONGS = st.integers(-(1 << 63), (1 << 63) - 1)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
@@ -131,3 +132,21 @@ def test_text_for_people() -> None:
     fields = [KeyField("STRING"), KeyField("LONG")]
     assert key_text(fields, encode_key(fields, ["Zoë", 3])) == '["Zoë", 3]'
     assert key_text(fields[:1], encode_key(fields[:1], ["x" * 999]) + b"rid").endswith("…")
+
+
+@given(
+    st.sampled_from(sorted(KEY_TYPES)),
+    st.booleans(),
+    LONGS | st.integers(-130, 130) | FLOATS | DECIMALS | TEXTS | st.booleans() | st.none() | st.text("a\0é", max_size=3)
+    | st.sampled_from([sign * (1 << bits) + one for bits in (7, 15, 31, 63) for sign in (1, -1) for one in (-1, 0)])
+    | st.sampled_from(["x" * 4_092, "é" * 4_093, "x" * 16_380, "x" * 16_382, "\U0001f600" * 4_092, "#1:2"]),
+)  # fmt: skip
+def test_an_encoder_of_one_field_does_the_same(key_type: str, case_insensitive: bool, value: Any) -> None:
+    field = KeyField(key_type, case_insensitive)
+    try:
+        expected = encode_key((field,), (value,))
+    except UnfitKey as error:
+        with pytest.raises(UnfitKey, match=re.escape(str(error))):
+            one_field_encoder(field)(value)
+    else:
+        assert one_field_encoder(field)(value) == expected

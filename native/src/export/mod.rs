@@ -4,7 +4,7 @@
 mod document;
 mod field_types;
 mod links;
-mod text;
+pub mod text;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
