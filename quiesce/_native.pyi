@@ -101,6 +101,7 @@ def stored_records(
 def cut_records(
     data: bytes, at: int, base: int, separated: bool, most: int, kind: object
 ) -> tuple[list[tuple[Any, ...]], int, bool, int, int]: ...
+def maybe_dated(records: Sequence[tuple[Any, ...]]) -> list[int]: ...
 
 @final
 class KnownRecords:

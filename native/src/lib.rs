@@ -31,7 +31,7 @@ mod _native {
     #[pymodule_export]
     use super::core::{LogCutShort, RaftCore};
     #[pymodule_export]
-    use super::export::{cut_records, KnownRecords};
+    use super::export::{cut_records, maybe_dated, KnownRecords};
     #[pymodule_export]
     use super::ready::{LightReady, Ready};
     #[pymodule_export]

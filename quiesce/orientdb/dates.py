@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from quiesce._native import maybe_dated
 from quiesce.errors import InvalidRequest
 from quiesce.orientdb.escapes import Number, Pairs, pairs, written
 from quiesce.orientdb.record_text import ExportedRecord
@@ -78,10 +79,15 @@ class DateTexts:
 
     def turn(self, records: list[ExportedRecord]) -> list[ExportedRecord]:
         """Return the records with their dates as numbers; others are not touched."""
-        search = _CANDIDATE.search
-        if not any(search(one.body) for one in records):
+        places = maybe_dated(records)
+        if not places:
             return records
-        return [self._record(one) if search(one.body) and one.kind == _DOCUMENT else one for one in records]
+        found = list(records)
+        for place in places:
+            one = records[place]
+            if one.kind == _DOCUMENT and _CANDIDATE.search(one.body):
+                found[place] = self._record(one)
+        return found
 
     def _record(self, record: ExportedRecord) -> ExportedRecord:
         body = pairs(record.body)

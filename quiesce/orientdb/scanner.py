@@ -7,6 +7,7 @@ where a value ends, on a Latin-1 view of the bytes, in which a character's place
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -18,7 +19,8 @@ from quiesce.orientdb.oddities import Oddities
 from quiesce.orientdb.record_text import DOCUMENT, ExportedRecord, NotARecord, parse_record
 from quiesce.orientdb.source import ByteSource, DamagedStream
 
-_as_record = ExportedRecord._make
+# What ExportedRecord._make does, but in C.
+_as_record = functools.partial(tuple.__new__, ExportedRecord)
 # The longest value taken whole: a record of the largest size, all of it in escapes, with room to spare.
 VALUE_BYTES = 64 << 20
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from orientdb_cluster_in_memory import ClusterInMemory
 from orientdb_files import CLUSTERS, record, write
 
+from quiesce._native import maybe_dated
 from quiesce.errors import InvalidRequest
 from quiesce.orientdb import ImportOptions, ImportReport, import_export
 from quiesce.orientdb.dates import milliseconds
+from quiesce.orientdb.record_text import ExportedRecord
+from quiesce.v1.record_pb2 import RecordKind
 
 SCHEMA = (
     '"schema":{"classes":[{"name":"A","cluster-ids":[14],"properties":[{"name":"at","type":"DATETIME"},'
@@ -39,6 +45,16 @@ def test_milliseconds() -> None:
     assert milliseconds("1969-12-31 23:59:59:999", utc) == -1
     assert milliseconds("2014-13-13 16:53:20", utc) is None
     assert milliseconds("2014-05-13T16:53:20", utc) is None
+
+
+@given(st.lists(st.from_regex(rb'[{]?("?[0-9]{0,5}-?[0-9]{2}-?[0-9]{0,2}[ :"]*){0,3}', fullmatch=True), max_size=5))
+@example(
+    [b'"2014-05-13"', b'"2014-05-13', b'2014-05-13"', b'"12014-05-13"', b'"-2014-05-13 00:00:00"', b'""2014-05-13"']
+)
+def test_no_date_is_overlooked(bodies: list[bytes]) -> None:
+    records = [ExportedRecord(14, at, 1, RecordKind.RECORD_KIND_DOCUMENT, body, at) for at, body in enumerate(bodies)]
+    begins = re.compile(rb'"\d{4}-\d\d-\d\d')
+    assert maybe_dated(records) == [at for at, body in enumerate(bodies) if begins.search(body)]
 
 
 async def test_a_declared_date_becomes_one(tmp_path: Path) -> None:

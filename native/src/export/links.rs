@@ -11,7 +11,7 @@ type Rid = (u64, u64);
 
 /// Places of kind and body in an ExportedRecord.
 const KIND: usize = 3;
-const BODY: usize = 4;
+pub const BODY: usize = 4;
 
 /// The ids of an export's records.
 ///

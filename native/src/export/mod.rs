@@ -1,6 +1,7 @@
 //! Cuts the records of an OrientDB export out of its bytes. It takes what engines write, and leaves everything else,
 //! errors included, to the caller's slow and careful way: what it returns is what that way would return.
 
+mod dates;
 mod document;
 mod field_types;
 mod links;
@@ -9,6 +10,7 @@ pub mod text;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
+pub use dates::maybe_dated;
 use document::{Document, Reading};
 pub use links::KnownRecords;
 
