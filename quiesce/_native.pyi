@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any, final
 
 # Roles are the numbers of quiesce.v1.NodeRole: 1 follower, 2 candidate, 3 leader.
@@ -90,8 +91,22 @@ class RaftCore:
     def set_randomized_election_timeout(self, ticks: int) -> None: ...
     def status(self) -> Status: ...
 
+@final
+class RecordTexts:
+    def __new__(
+        cls,
+        *,
+        separator: bytes,
+        apart: list[tuple[int, int]],
+        wanted: list[int] | None,
+        moved: list[tuple[int, int]],
+        careful: Callable[[int, int, int, int, bytes], bytes | None],
+    ) -> RecordTexts: ...
+    def of(self, message: bytes) -> tuple[int, bytes, list[tuple[int, int]]]: ...
+
 def describe_snapshot(message: bytes) -> tuple[int, int, int]: ...
 def snapshot_members(message: bytes) -> list[int]: ...
 def cut_records(
     data: bytes, at: int, base: int, separated: bool, most: int, kind: object
 ) -> tuple[list[tuple[Any, ...]], int, bool, int, int]: ...
+def pack_records(rows: object, end: bytes, most: int, enough: int) -> tuple[bytes, int, bool]: ...

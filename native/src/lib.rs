@@ -1,14 +1,16 @@
 //! What is too slow in Python, or there only in Rust. A thin binding to raft-rs: it adds a storage view over entries in
-//! memory and batches calls; all protocol decisions are raft-rs's, all input and output is the caller's. And, in
-//! `export`, the fast way through the records of an OrientDB export.
+//! memory and batches calls; all protocol decisions are raft-rs's, all input and output is the caller's. And
+//! the fast way of many records: through an OrientDB export in `export`, and from the store into a scan's answers in `scan`.
 
 mod configuration;
 mod convert;
 mod core;
 mod export;
 mod ready;
+mod scan;
 mod status;
 mod view;
+mod wire;
 
 use pyo3::prelude::*;
 
@@ -30,9 +32,11 @@ mod _native {
     #[pymodule_export]
     use super::core::{LogCutShort, RaftCore};
     #[pymodule_export]
-    use super::export::cut_records;
+    use super::export::{cut_records, RecordTexts};
     #[pymodule_export]
     use super::ready::{LightReady, Ready};
+    #[pymodule_export]
+    use super::scan::pack_records;
     #[pymodule_export]
     use super::status::Status;
 

@@ -17,7 +17,7 @@ from quiesce.orientdb import ExportPlan, ExportProgress, compare_exports, export
 from quiesce.orientdb.compare import compare_with_database
 from quiesce.orientdb.escapes import ascii_json, quoted
 from quiesce.orientdb.export_file import ExportFile
-from quiesce.orientdb.record_form import format_records
+from quiesce.orientdb.record_form import format_record
 from quiesce.v1.database_pb2 import ClassDefinition, Cluster
 from quiesce.v1.record_pb2 import Record, RecordKind
 
@@ -235,7 +235,7 @@ def test_records_are_written_as_orientdb_does() -> None:
         Record(cluster=3, position=1, version=2, kind=BLOB, body=b"\xfb\xff"),
         Record(cluster=3, position=2, version=2, kind=BLOB, body='a"é'.encode()),
     ]
-    assert format_records(records, frozenset({"#3:2"})) == [
+    assert [format_record(one, frozenset({"#3:2"})) for one in records] == [
         b'{"@type":"d","@rid":"#14:4611686018427387904","@version":7,"@class":"A","x":1}',
         b'{"@type":"d","@rid":"#0:0","@version":0}',
         b'{"@type":"b","@rid":"#3:1","@version":2,"value":"+/8="}',
