@@ -14,8 +14,8 @@ from nodes.store.packing import Packed
 from quiesce.errors import InvalidRequest, ScanStalled
 from quiesce.v1 import database_pb2, record_pb2
 
-MESSAGE_RECORDS = 1_000
-MESSAGE_BYTES = 256 * 1024
+MESSAGE_RECORDS = 2_000
+MESSAGE_BYTES = 512 << 10
 Message = TypeVar("Message")
 
 

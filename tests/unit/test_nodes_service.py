@@ -258,7 +258,7 @@ def places(messages):
 
 
 def test_a_scan_is_cut_into_messages_by_count_and_by_bytes():
-    messages = scan({3: [10] * 2500})
+    messages = scan({3: [10] * (2 * MESSAGE_RECORDS + 500)})
     assert [len(message.records) for message in messages] == [MESSAGE_RECORDS, MESSAGE_RECORDS, 500]
     assert [message.HasField("database") for message in messages] == [True, False, False]
     assert {message.index for message in messages} == {42}

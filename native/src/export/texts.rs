@@ -59,7 +59,7 @@ impl RecordTexts {
         py: Python<'py>,
         message: &[u8],
     ) -> PyResult<(u64, Bound<'py, PyBytes>, Counts)> {
-        let mut out = Vec::with_capacity(message.len() * 2);
+        let mut out = Vec::with_capacity(message.len() + message.len() / 2);
         let mut counts = Counts::new();
         let index = read_scan::<Failure>(message, |record| {
             if self.push(py, &record, &mut out)? {
