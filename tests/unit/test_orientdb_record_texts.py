@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from google.protobuf.message import DecodeError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from record_strategies import documents
@@ -101,6 +102,7 @@ def writer(wanted: list[int] | None, ids: ClusterIds, seen: list[Record]) -> Rec
 @example(
     found=[Record(cluster=14, kind=DOCUMENT, body=b'{"a":"","@fieldTypes":"a=b"}')], wanted=None, moved={}, first=False
 )
+@example(found=[Record(cluster=14, kind=DOCUMENT, body=b"{\\/")], wanted=None, moved={}, first=False)
 @example(found=[Record(cluster=14, kind=DOCUMENT, body=b'{"a":"\\u00234:1"}')], wanted=None, moved=MOVED, first=False)
 def test_both_ways_write_the_same(
     found: list[Record], wanted: list[int] | None, moved: dict[int, int], first: bool
@@ -137,16 +139,19 @@ def test_what_is_plain_goes_the_quick_way(body: str, moved: dict[int, int]) -> N
 
 
 @settings(deadline=None)
-@given(st.binary(max_size=60))
-def test_what_is_no_message_is_refused(message: bytes) -> None:
-    """As protobuf refuses it, or read as protobuf reads it."""
-    seen: list[Record] = []
-    texts = writer(None, ClusterIds({}), seen)
+@given(count=st.integers(0, 4), cut=st.integers(0, 60))
+def test_a_message_is_read_as_protobuf_reads_it(count: int, cut: int) -> None:
+    """A part of one, too, which is a message where it ends between two fields."""
+    found = [Record(cluster=9, position=300 * at, version=at, kind=DOCUMENT, body=b"{}") for at in range(count)]
+    message = ScanResponse(index=300, records=found).SerializeToString()[:cut]
+    texts = writer(None, ClusterIds({}), [])
     try:
-        texts.of(message)
-    except ValueError:
-        return
-    ScanResponse.FromString(message + b"")
+        expected = ScanResponse.FromString(message)
+    except DecodeError:
+        with pytest.raises(ValueError, match="decode"):
+            texts.of(message)
+    else:
+        assert texts.of(message) == (expected.index, *careful_way(list(expected.records), None, ClusterIds({})))
 
 
 @pytest.mark.parametrize(

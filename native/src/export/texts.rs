@@ -112,7 +112,7 @@ impl RecordTexts {
             return None;
         };
         // Not as we write it: there may be more white space further on.
-        if fields.first() == Some(&b' ') {
+        if fields.first() == Some(&b' ') || fields.last() != Some(&b'}') {
             return None;
         }
         let moved = self.moved.iter().find(|(id, _)| *id == record.cluster);
