@@ -20,8 +20,8 @@ from tests.simulation.engine import Rows, Table
 @given(
     rows=st.lists(
         st.tuples(
-            st.integers(0, MAX_CLUSTER_ID), st.integers(0, MAX_POSITION), st.integers(0, keys.MAX_VERSION),
-            st.integers(0, 2), st.binary(max_size=300),
+            st.sampled_from([0, 1, 255, 256]) | st.integers(0, MAX_CLUSTER_ID), st.integers(0, MAX_POSITION),
+            st.integers(0, keys.MAX_VERSION), st.integers(0, 2), st.binary(max_size=300),
         ),
         max_size=5,
     )
@@ -35,7 +35,10 @@ def test_packed_records_are_what_protobuf_writes(rows: list[tuple[int, int, int,
     expected = record_pb2.ScanResponse()
     for (cluster, position), (version, kind, content) in ordered:
         expected.records.add(cluster=cluster, position=position, version=version, kind=kind, body=content)
-    packed = list(pack(Rows(Table(table, 0)), b"", b"\xff", Path("store"), None))
+    iterator = Rows(Table(table, 0))
+    # A cluster after the other, so that each scan must end where the next begins.
+    ranges = [keys.cluster_range(7, cluster) for cluster in sorted({cluster for (cluster, _), _ in ordered})]
+    packed = [one for begin, end in ranges for one in pack(iterator, begin, end, Path("store"), None)]
     assert b"".join(one.wire for one in packed) == expected.SerializeToString()
     assert sum(one.records for one in packed) == len(table)
 
