@@ -187,6 +187,7 @@ class RunningNode:
                 most_calls=most_calls,
                 refusal=self._calls.overloaded,
                 admit={f"/{RECORDS}/Write": admit_write},
+                packed={f"/{RECORDS}/Scan"},
                 waited={
                     f"/{RECORDS}/Get": latency.reads.add,
                     f"/{RECORDS}/Lookup": latency.reads.add,

@@ -1,5 +1,5 @@
 from array import array
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, final
 
 # Roles are the numbers of quiesce.v1.NodeRole: 1 follower, 2 candidate, 3 leader.
@@ -92,6 +92,29 @@ class RaftCore:
     def set_randomized_election_timeout(self, ticks: int) -> None: ...
     def status(self) -> Status: ...
 
+@final
+class KnownRecords:
+    def __new__(
+        cls,
+        runs: Mapping[int, tuple[array[int], array[int]]],
+        apart: Set[tuple[int, int]],
+        skipped: set[tuple[int, int]],
+    ) -> KnownRecords: ...
+    def look(self, records: Sequence[tuple[Any, ...]], kind: int, closely: bool) -> tuple[int, list[int]]: ...
+
+@final
+class RecordTexts:
+    def __new__(
+        cls,
+        *,
+        separator: bytes,
+        apart: list[tuple[int, int]],
+        wanted: list[int] | None,
+        moved: list[tuple[int, int]],
+        careful: Callable[[int, int, int, int, bytes], bytes | None],
+    ) -> RecordTexts: ...
+    def of(self, message: bytes) -> tuple[int, bytes, list[tuple[int, int]]]: ...
+
 def describe_snapshot(message: bytes) -> tuple[int, int, int]: ...
 def snapshot_members(message: bytes) -> list[int]: ...
 def doubtful_bodies(bodies: list[bytes]) -> list[int]: ...
@@ -102,13 +125,4 @@ def cut_records(
     data: bytes, at: int, base: int, separated: bool, most: int, kind: object
 ) -> tuple[list[tuple[Any, ...]], int, bool, int, int]: ...
 def maybe_dated(records: Sequence[tuple[Any, ...]]) -> list[int]: ...
-
-@final
-class KnownRecords:
-    def __new__(
-        cls,
-        runs: Mapping[int, tuple[array[int], array[int]]],
-        apart: Set[tuple[int, int]],
-        skipped: set[tuple[int, int]],
-    ) -> KnownRecords: ...
-    def look(self, records: Sequence[tuple[Any, ...]], kind: int, closely: bool) -> tuple[int, list[int]]: ...
+def pack_records(rows: object, end: bytes, most: int, enough: int) -> tuple[bytes, int, bool]: ...

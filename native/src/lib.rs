@@ -1,6 +1,7 @@
 //! What is too slow in Python, or there only in Rust. A thin binding to raft-rs: it adds a storage view over entries in
-//! memory and batches calls; all protocol decisions are raft-rs's, all input and output is the caller's. And, in
-//! `export` and `record`, the fast way for records of an OrientDB export and into the store.
+//! memory and batches calls; all protocol decisions are raft-rs's, all input and output is the caller's. And the fast way
+//! of many records: through an OrientDB export and back in `export`, into the store in `record`, and from there into a scan's
+//! answers in `scan`.
 
 mod configuration;
 mod convert;
@@ -8,8 +9,10 @@ mod core;
 mod export;
 mod ready;
 mod record;
+mod scan;
 mod status;
 mod view;
+mod wire;
 
 use pyo3::prelude::*;
 
@@ -31,11 +34,13 @@ mod _native {
     #[pymodule_export]
     use super::core::{LogCutShort, RaftCore};
     #[pymodule_export]
-    use super::export::{cut_records, maybe_dated, KnownRecords};
+    use super::export::{cut_records, maybe_dated, KnownRecords, RecordTexts};
     #[pymodule_export]
     use super::ready::{LightReady, Ready};
     #[pymodule_export]
     use super::record::{doubtful_bodies, stored_records};
+    #[pymodule_export]
+    use super::scan::pack_records;
     #[pymodule_export]
     use super::status::Status;
 

@@ -10,13 +10,12 @@ from typing import TypeVar
 from nodes.service.calls import Context
 from nodes.service.validation import check_database, check_place
 from nodes.store import StoreView
+from nodes.store.packing import Packed
 from quiesce.errors import InvalidRequest, ScanStalled
 from quiesce.v1 import database_pb2, record_pb2
 
-MESSAGE_RECORDS = 1_000
-MESSAGE_BYTES = 256 * 1024
-# Asked of the store at once: few enough that large bodies do not pile up.
-_STORE_BATCH = 250
+MESSAGE_RECORDS = 2_000
+MESSAGE_BYTES = 512 << 10
 Message = TypeVar("Message")
 
 
@@ -49,35 +48,34 @@ def target_clusters(view: StoreView, request: record_pb2.ScanRequest, database: 
             return sorted(cluster.id for cluster in database.clusters)
 
 
-def scan_messages(
-    view: StoreView, request: record_pb2.ScanRequest, database: database_pb2.Database
-) -> Iterator[record_pb2.ScanResponse]:
-    """Yield the answers to a scan; the first one comes even where there are no records."""
-    index = view.index
-    message = record_pb2.ScanResponse(index=index, database=database)
-    count, size, left = 0, 0, request.limit or -1
-    for record in _records(view, request, database):
-        message.records.append(record)
-        count, size, left = count + 1, size + len(record.body), left - 1
-        if count == MESSAGE_RECORDS or size >= MESSAGE_BYTES or left == 0:
-            yield message
-            if left == 0:
-                return
-            message, count, size = record_pb2.ScanResponse(index=index), 0, 0
-    if count or message.HasField("database"):
-        yield message
+def scan_messages(view: StoreView, request: record_pb2.ScanRequest, database: database_pb2.Database) -> Iterator[bytes]:
+    """Yield the answers to a scan, each a ScanResponse on the wire; the first one comes even without records."""
+    head = record_pb2.ScanResponse(index=view.index).SerializeToString()
+    parts = [record_pb2.ScanResponse(index=view.index, database=database).SerializeToString()]
+    first, count, size = True, 0, 0
+    for records, wire in _packed(view, request, database):
+        parts.append(wire)
+        count, size = count + records, size + len(wire)
+        if count >= MESSAGE_RECORDS or size >= MESSAGE_BYTES:
+            yield b"".join(parts)
+            parts, first, count, size = [head], False, 0, 0
+    if count or first:
+        yield b"".join(parts)
 
 
-def _records(
-    view: StoreView, request: record_pb2.ScanRequest, database: database_pb2.Database
-) -> Iterator[record_pb2.Record]:
+def _packed(view: StoreView, request: record_pb2.ScanRequest, database: database_pb2.Database) -> Iterator[Packed]:
     after = request.after if request.HasField("after") else None
+    left = request.limit or None
     for cluster in target_clusters(view, request, database):
         if after is not None and cluster < after.cluster:
             continue
         position = after.position if after is not None and cluster == after.cluster else None
-        for batch in view.scan_cluster(request.database, cluster, position, _STORE_BATCH):
-            yield from batch
+        for packed in view.scan_packed(request.database, cluster, position, left):
+            yield packed
+            if left is not None:
+                left -= packed.records
+        if left == 0:
+            return
 
 
 def index_messages(view: StoreView, request: record_pb2.ScanIndexRequest) -> Iterator[record_pb2.ScanIndexResponse]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 from rocksdict import RdictIter, Snapshot
 
 from nodes.store import keys, lookup
 from nodes.store.engine import INDEXES, META, RECORDS, point, scan
+from nodes.store.packing import Packed, pack
 from nodes.store.schema import DatabaseSchema
 from nodes.store.state import StoreState
 from quiesce.errors import (
@@ -25,11 +27,10 @@ from quiesce.records.rid import MAX_CLUSTER_ID, MAX_POSITION
 from quiesce.rpc.limits import ANSWER_BYTES
 from quiesce.v1.database_pb2 import Database
 from quiesce.v1.node_pb2 import RotationLease
-from quiesce.v1.record_pb2 import IndexEntry, LookupMatch, Record, RecordId
+from quiesce.v1.record_pb2 import IndexEntry, LookupMatch, Record, RecordId, ScanResponse
 
-# A batch of a scan ends here too, so that it fits a message whatever the size of its records.
-BATCH_BYTES = 1 << 20
 LOOKUP_LIMIT = 1000
+Step = TypeVar("Step")
 
 
 class StoreView:
@@ -148,10 +149,14 @@ class StoreView:
                     raise AnswerTooLarge(records=len(ids), limit=limit_bytes)
         return records, missing
 
-    def scan_cluster(
-        self, database: str, cluster: int, after: int | None = None, batch: int = 1000
-    ) -> Iterator[list[Record]]:
-        """Yield a cluster's records by position, behind `after`, in lists of at most `batch` or about 1 MiB.
+    def scan_cluster(self, database: str, cluster: int, after: int | None = None) -> Iterator[list[Record]]:
+        """Yield a cluster's records as `scan_packed` does, unpacked."""
+        return (list(ScanResponse.FromString(one.wire).records) for one in self.scan_packed(database, cluster, after))
+
+    def scan_packed(
+        self, database: str, cluster: int, after: int | None = None, limit: int | None = None
+    ) -> Iterator[Packed]:
+        """Yield a cluster's records by position, behind `after`, at most `limit`, packed in steps of bounded size.
 
         Raises:
             UnknownRecordCluster: there is none of that id.
@@ -162,21 +167,7 @@ class StoreView:
         begin, end = keys.cluster_range(schema.id, cluster)
         if after is not None:
             begin = keys.RECORD.pack(schema.id, cluster, min(after, MAX_POSITION) + 1)
-        return self._batches(self._scan(RECORDS, begin, end), batch)
-
-    def _batches(self, rows: Iterator[tuple[bytes, bytes]], batch: int) -> Iterator[list[Record]]:
-        found: list[Record] = []
-        size = 0
-        unpack = keys.RECORD.unpack
-        for key, value in rows:
-            _, cluster, position = unpack(key)
-            found.append(_record(cluster, position, value))
-            size += len(value)
-            if len(found) >= batch or size >= BATCH_BYTES:
-                yield found
-                found, size = [], 0
-        if found:
-            yield found
+        return self._walk(RECORDS, lambda rows: pack(rows, begin, end, self._directory, limit))
 
     # --- indexes
 
@@ -277,14 +268,18 @@ class StoreView:
         return self._snapshots[name]
 
     def _scan(self, family: str, begin: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return self._walk(family, lambda rows: scan(rows, begin, end, self._directory))
+
+    def _walk(self, family: str, walk: Callable[[RdictIter], Iterator[Step]]) -> Iterator[Step]:
+        """Yield what `walk` makes of a family's iterator, which nobody else has meanwhile."""
         if self._snapshots is None:
             raise StoreClosed
         rows = self._iterators.pop(family, None)
         if rows is None:
             raise RuntimeError(f"a view scans its {family} one at a time")
         try:
-            for entry in scan(rows, begin, end, self._directory):
-                yield entry
+            for step in walk(rows):
+                yield step
                 if self._snapshots is None:
                     raise StoreClosed
         finally:

@@ -170,6 +170,14 @@ class AsyncClient:
             request.after.CopyFrom(after.message())
         return scan_records(self._calls, request, resume=resume, timeout_s=timeout_s)
 
+    def scan_packed(self, database: str) -> AsyncIterator[bytes]:
+        """Stream a whole database as `scan` does, each batch as a ScanResponse on the wire.
+
+        For those who read it without an object for each record, as quiesce.orientdb does.
+        """
+        request = record_pb2.ScanRequest(database=database, consistency=_consistency(stale=False), whole_database=True)
+        return self._calls.stream(lambda node: node.packed_scan, request, self._calls.attempts("the scan", Effect.NONE))
+
     async def lookup(
         self,
         database: str,

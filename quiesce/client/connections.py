@@ -9,8 +9,11 @@ import grpc.aio
 
 from quiesce.rpc import open_channel
 from quiesce.v1 import database_pb2_grpc, node_pb2_grpc, record_pb2_grpc
+from quiesce.v1.record_pb2 import ScanRequest
 
 if TYPE_CHECKING:
+    from grpc.aio import UnaryStreamMultiCallable
+
     from quiesce.v1.database_pb2_grpc import DatabasesAsyncStub
     from quiesce.v1.node_pb2_grpc import NodeAsyncStub
     from quiesce.v1.record_pb2_grpc import RecordsAsyncStub
@@ -22,6 +25,10 @@ class Connection:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.channel = channel
         self.records: RecordsAsyncStub = record_pb2_grpc.RecordsStub(channel)
+        # Its answers as they come: ScanResponses on the wire.
+        self.packed_scan: UnaryStreamMultiCallable[ScanRequest, bytes] = channel.unary_stream(
+            "/quiesce.v1.Records/Scan", request_serializer=ScanRequest.SerializeToString
+        )
         self.databases: DatabasesAsyncStub = database_pb2_grpc.DatabasesStub(channel)
         self.node: NodeAsyncStub = node_pb2_grpc.NodeStub(channel)
 

@@ -16,6 +16,9 @@ from quiesce.errors import FileExists, FileUnusable
 # isal's levels with zlib's meaning: each is faster than zlib's fastest. Further ones are zlib's own.
 _FAST: Final = (1, 2, 3)
 _DEFAULT_BUFFER_BYTES: Final = 1 << 20
+# What a compressor writes depends on how it is fed, so it gets blocks of one size: equal content gives equal bytes,
+# however many writes it came in.
+_BLOCK_BYTES: Final = 256 << 10
 
 
 class _Compressor(Protocol):
@@ -74,6 +77,7 @@ class ExportFile:
         except OSError as error:
             raise self._unusable(error) from error
         self._compressor = self._new_compressor()
+        self._waiting = bytearray()
         self.bytes_out = 0
 
     def _open(self) -> BinaryIO:
@@ -103,7 +107,14 @@ class ExportFile:
     def write(self, data: bytes) -> None:
         """Append to the content."""
         try:
-            self._put(self._compressor.compress(data) if self._compressor else data)
+            if self._compressor is None:
+                self._put(data)
+                return
+            self._waiting += data
+            whole = len(self._waiting) // _BLOCK_BYTES * _BLOCK_BYTES
+            for at in range(0, whole, _BLOCK_BYTES):
+                self._put(self._compressor.compress(bytes(self._waiting[at : at + _BLOCK_BYTES])))
+            del self._waiting[:whole]
         except OSError as error:
             raise self._unusable(error) from error
 
@@ -120,12 +131,14 @@ class ExportFile:
         except OSError as error:
             raise self._unusable(error) from error
         self._compressor = self._new_compressor()
+        self._waiting.clear()
         self.bytes_out = 0
 
     def publish(self) -> None:
         """Make the content durable and give the file its name. Blocks on the disk."""
         try:
             if self._compressor:
+                self._put(self._compressor.compress(bytes(self._waiting)))
                 self._put(self._compressor.flush())
             self._file.flush()
             os.fsync(self._file.fileno())

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from quiesce._native import RecordTexts
 from quiesce.errors import QuiesceError
 from quiesce.orientdb.export_file import ExportFile
 from quiesce.orientdb.export_options import ExportOptions
 from quiesce.orientdb.layout import STUBS, ExportPlan, Layout
-from quiesce.orientdb.record_form import format_records
+from quiesce.orientdb.record_form import format_record
 from quiesce.orientdb.record_text import LARGEST_CLUSTER
 from quiesce.v1.record_pb2 import Record, RecordKind, ScanResponse
 
@@ -23,9 +25,10 @@ _EVERYTHING = ExportOptions()
 
 
 class ExportClient(Protocol):
-    """What an export needs of quiesce.client.AsyncClient."""
+    """What an export, and a comparison with one, need of quiesce.client.AsyncClient."""
 
     def scan(self, database: str, *, whole: bool = False) -> AsyncIterator[ScanResponse]: ...  # noqa: D102
+    def scan_packed(self, database: str) -> AsyncIterator[bytes]: ...  # noqa: D102
 
 
 class ExportProgress:
@@ -94,7 +97,7 @@ async def export_database(
         for attempt in range(1, ATTEMPTS + 1):
             writer = _Writer(file, database, options, progress or ExportProgress())
             try:
-                await _write_scan(client.scan(database, whole=True), writer)
+                await _write_scan(client.scan_packed(database), writer)
                 report = writer.end()
                 break
             except QuiesceError as error:
@@ -108,7 +111,7 @@ async def export_database(
         file.discard()
 
 
-async def _write_scan(scan: AsyncIterator[ScanResponse], writer: _Writer) -> None:
+async def _write_scan(scan: AsyncIterator[bytes], writer: _Writer) -> None:
     try:
         async for message in scan:
             writer.take(message)
@@ -129,68 +132,62 @@ class _Writer:
         self._database = name
         # Known with the first message.
         self._layout: Layout | None = None
+        self._texts: RecordTexts | None = None
         self._index = 0
-        self._first = True
         self._notes: list[str] = []
         self._counts: dict[int, int] = {}
         self._names: dict[int, str] = {}
         self._cluster = -1
         self._records = 0
 
-    def take(self, message: ScanResponse) -> None:
-        layout = self._layout or self._begin(message)
-        if message.index != self._index:
-            raise QuiesceError(detail=f"a scan changed from index {self._index} to {message.index}")
-        records: Sequence[Record] = message.records
-        if not records or not self._options.records:
-            return
-        if records[0].cluster == 0:
-            records = self._beside_stubs(records)
-        wanted = layout.selection.record_clusters
-        if layout.filtering:
-            records = [record for record in records if record.cluster in wanted]
-        if not records:
-            return
-        self._write(layout, records)
+    def take(self, message: bytes) -> None:
+        texts = self._texts or self._begin(ScanResponse.FromString(message))
+        try:
+            index, text, counts = texts.of(message)
+        except ValueError as error:
+            raise QuiesceError(detail=f"an answer of the scan cannot be read: {error}") from error
+        if index != self._index:
+            raise QuiesceError(detail=f"a scan changed from index {self._index} to {index}")
+        if counts and self._options.records:
+            self._write(text, counts)
 
-    def _write(self, layout: Layout, records: Sequence[Record]) -> None:
-        self._file.write(self._joined(format_records(records, layout.flat, layout.ids)))
-        self._count(records)
-        self._records += len(records)
+    def _write(self, text: bytes, counts: list[tuple[int, int]]) -> None:
+        self._file.write(text)
+        for cluster, records in counts:
+            self._count(cluster, records)
+            self._records += records
         self._progress.advanced(self._records)
 
-    def _begin(self, message: ScanResponse) -> Layout:
+    def _begin(self, message: ScanResponse) -> RecordTexts:
         self._index = message.index
         self._layout = layout = Layout(message.database, self._options)
         self._names = layout.names
         self._progress.started(layout.plan(self._file.path))
         self._file.write(layout.opening())
         if self._options.records:
-            self._file.write(self._joined(list(STUBS.values())))
-        return layout
+            self._file.write(self._separator.join(STUBS.values()))
+        self._texts = RecordTexts(
+            # The stubs are in front of the first.
+            separator=self._separator,
+            apart=list(STUBS),
+            wanted=sorted(layout.selection.record_clusters) if layout.filtering else None,
+            moved=list(layout.ids.ids.items()),
+            careful=partial(self._careful, layout),
+        )
+        return self._texts
 
-    def _beside_stubs(self, records: Sequence[Record]) -> list[Record]:
-        """OrientDB keeps records of its own at the first ids of cluster 0; nothing of ours can have them there."""
-        taken = [record for record in records if (record.cluster, record.position) in STUBS]
-        self._notes += [f"record #0:{one.position} is not in the file: OrientDB keeps its own there" for one in taken]
-        return [record for record in records if record not in taken]
+    def _careful(
+        self, layout: Layout, cluster: int, position: int, version: int, kind: int, body: bytes
+    ) -> bytes | None:
+        """Return the text of a record that is not a plain document."""
+        if (cluster, position) in STUBS:
+            # OrientDB keeps records of its own there; nothing of ours can have these ids.
+            self._notes.append(f"record #{cluster}:{position} is not in the file: OrientDB keeps its own there")
+            return None
+        record = Record(cluster=cluster, position=position, version=version, kind=kind, body=body)  # type: ignore[arg-type]
+        return format_record(record, layout.flat, layout.ids)
 
-    def _joined(self, texts: list[bytes]) -> bytes:
-        joined = self._separator.join(texts)
-        if self._first:
-            self._first = False
-            return joined
-        return self._separator + joined
-
-    def _count(self, records: Sequence[Record]) -> None:
-        # They come in the order of their ids, so nearly always all of a message are in one cluster.
-        if records[0].cluster == records[-1].cluster:
-            self._count_in(records[0].cluster, len(records))
-            return
-        for record in records:
-            self._count_in(record.cluster, 1)
-
-    def _count_in(self, cluster: int, records: int) -> None:
+    def _count(self, cluster: int, records: int) -> None:
         if cluster != self._cluster:
             self._end_clusters(cluster)
         self._counts[cluster] = self._counts.get(cluster, 0) + records
@@ -208,11 +205,10 @@ class _Writer:
         if layout is None:
             raise QuiesceError(detail=f"the scan of `{self._database}` ended without its definition")
         if self._options.records:
-            if layout.added:
-                self._write(
-                    layout,
-                    [Record(cluster=c, position=p, version=1, kind=_DOCUMENT, body=b) for c, p, b in layout.added],
-                )
+            for cluster, position, body in layout.added:
+                record = Record(cluster=cluster, position=position, version=1, kind=_DOCUMENT, body=body)
+                text = format_record(record, layout.flat, layout.ids)
+                self._write(self._separator + text, [(cluster, 1)])
             self._end_clusters(LARGEST_CLUSTER + 1)
         self._progress.records_done()
         self._file.write(layout.closing())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Mapping
 from typing import Any, cast
 
 import grpc
@@ -37,6 +37,7 @@ class Intake:
         refusal: makes the error for one too many, from how many there are.
         admit: by full name of a method, `/package.Service/Method`: called before its request is read, and raises where
             that would be for nothing.
+        packed: full names of methods whose handlers write their answers as bytes, as they go on the wire.
         waited: by full name of a unary method: told how many seconds its callers waited, and what `time.monotonic`
             said then; from the arrival of the call to its answer, or until they gave up or its deadline ended it. Of a
             call that is refused or fails nothing is told: many that are refused must not make the others look quick.
@@ -49,10 +50,12 @@ class Intake:
         most_calls: int,
         refusal: Callable[[int], QuiesceError],
         admit: Mapping[str, Callable[[Context], None]] | None = None,
+        packed: Container[str] = (),
         waited: Mapping[str, Callable[[float, float], None]] | None = None,
     ) -> None:
         self._server = server
         self.admit = dict(admit or {})
+        self.packed = packed
         self.waited = dict(waited or {})
         self._most_calls = most_calls
         self._refusal = refusal
@@ -142,7 +145,7 @@ class _Admitted(grpc.GenericRpcHandler):
         intake, admit = self._intake, self._intake.admit.get(method)
         serializers = {
             "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
+            "response_serializer": None if method in intake.packed else handler.response_serializer,
         }
         if handler.unary_unary is not None:
             call = _unary(intake, handler.unary_unary, admit)

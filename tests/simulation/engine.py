@@ -101,7 +101,7 @@ class Image(Thing):
         self.versions = [self.versions[kept]]
 
 
-class _Rows:
+class Rows:
     """As rocksdict's RdictIter."""
 
     def __init__(self, table: Table) -> None:
@@ -114,8 +114,8 @@ class _Rows:
     def valid(self) -> bool:
         return self._at < len(self._table.keys)
 
-    def key(self) -> bytes:
-        return self._table.keys[self._at]
+    def key(self) -> bytes | None:
+        return self._table.keys[self._at] if self.valid() else None
 
     def value(self) -> bytes:
         return self._table.rows[self._table.keys[self._at]]
@@ -173,7 +173,7 @@ class SimulatedEngine(Engine):
         return self.image.newest
 
     def iterators(self) -> dict[str, Any]:
-        return {name: _Rows(table) for name, table in self.image.newest.items()}
+        return {name: Rows(table) for name, table in self.image.newest.items()}
 
     def sequence(self) -> int:
         return self._sequence

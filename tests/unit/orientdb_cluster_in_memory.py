@@ -237,6 +237,10 @@ class ClusterInMemory:
                 raise self.break_scan[1]
             yield ScanResponse(index=7, records=records[at : at + self.batch])
 
+    async def scan_packed(self, database: str) -> AsyncIterator[bytes]:
+        async for message in self.scan(database, whole=True):
+            yield message.SerializeToString()
+
     def _named(self, name: str) -> Stored:
         if name not in self.databases:
             raise UnknownDatabase(database=name)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 import pytest
@@ -12,6 +13,8 @@ from nodes.service.calls import CLUSTER_ID_KEY, LONGEST_WAIT_S, Calls, time_left
 from nodes.service.restoring import RefuseClients, RestoringService, restored_identity
 from nodes.service.scanning import MESSAGE_BYTES, MESSAGE_RECORDS, scan_messages, stream
 from nodes.service.worker_process import SNAPSHOT, WorkerProcess
+from nodes.store.keys import RECORD, RECORD_HEADER
+from nodes.store.packing import pack
 from quiesce.errors import (
     AwaitingRestore,
     DamagedStore,
@@ -26,6 +29,7 @@ from quiesce.errors import (
 )
 from quiesce.rpc import error_of, open_channel, open_server
 from quiesce.v1 import database_pb2, node_pb2, node_pb2_grpc, record_pb2, record_pb2_grpc
+from tests.simulation.engine import Rows, Table
 
 
 class Context:
@@ -172,13 +176,11 @@ class View:
         self.clusters = clusters
         self.closed = False
 
-    def scan_cluster(self, _database, cluster, after=None, batch=1000):
-        sizes = self.clusters[cluster]
-        for start in range(0 if after is None else after + 1, len(sizes), batch):
-            yield [
-                record_pb2.Record(cluster=cluster, position=position, body=bytes(sizes[position]))
-                for position in range(start, min(start + batch, len(sizes)))
-            ]
+    def scan_packed(self, _database, cluster, after=None, limit=None):
+        sizes = enumerate(self.clusters[cluster])
+        rows = {RECORD.pack(7, cluster, place): RECORD_HEADER.pack(1, 1) + bytes(size) for place, size in sizes}
+        begin = RECORD.pack(7, cluster, 0 if after is None else after + 1)
+        return pack(Rows(Table(rows, 0)), begin, b"\xff", Path("store"), limit)
 
     def class_clusters(self, _database, _name):
         return [5, 3]
@@ -189,9 +191,9 @@ class View:
 
 
 def scan(clusters, **request):
-    request = {"database": "d", "whole_database": True, **request}
     database = database_pb2.Database(name="d", clusters=[database_pb2.Cluster(id=key) for key in clusters])
-    return list(scan_messages(View(clusters), record_pb2.ScanRequest(**request), database))
+    asked = record_pb2.ScanRequest(**{"database": "d", "whole_database": True, **request})
+    return list(map(record_pb2.ScanResponse.FromString, scan_messages(View(clusters), asked, database)))
 
 
 def places(messages):
@@ -199,7 +201,7 @@ def places(messages):
 
 
 def test_a_scan_is_cut_into_messages_by_count_and_by_bytes():
-    messages = scan({3: [10] * 2500})
+    messages = scan({3: [10] * (2 * MESSAGE_RECORDS + 500)})
     assert [len(message.records) for message in messages] == [MESSAGE_RECORDS, MESSAGE_RECORDS, 500]
     assert [message.HasField("database") for message in messages] == [True, False, False]
     assert {message.index for message in messages} == {42}

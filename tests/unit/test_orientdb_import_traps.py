@@ -12,7 +12,7 @@ from record_strategies import documents, typed
 from quiesce._native import cut_records
 from quiesce.orientdb.import_traps import avoid, restore
 from quiesce.orientdb.oddities import Oddities
-from quiesce.orientdb.record_form import format_records
+from quiesce.orientdb.record_form import format_record
 from quiesce.orientdb.record_text import parse_record
 from quiesce.records import Byte, Document, decode_document, encode_document
 from quiesce.v1.record_pb2 import Record, RecordKind
@@ -22,7 +22,7 @@ DOCUMENT = RecordKind.RECORD_KIND_DOCUMENT
 
 def there_and_back(body: bytes) -> bytes:
     record = Record(cluster=14, position=3, version=7, kind=DOCUMENT, body=body)
-    [text] = format_records([record])
+    text = format_record(record)
     back = parse_record(text, 0, Oddities())
     assert back[:4] == (14, 3, 7, DOCUMENT)
     # The fast way takes it alike, or leaves it to the slow one.
@@ -74,6 +74,6 @@ def test_values_at_which_importers_end(body: str, written: str) -> None:
     ],
 )
 def test_white_space_of_whoever_wrote_it(body: bytes, fields: dict[str, Any]) -> None:
-    text = format_records([Record(cluster=1, position=2, version=3, kind=DOCUMENT, body=body)])[0]
+    text = format_record(Record(cluster=1, position=2, version=3, kind=DOCUMENT, body=body))
     assert json.loads(text) == {"@type": "d", "@rid": "#1:2", "@version": 3, **fields}
     assert b"\n" not in text

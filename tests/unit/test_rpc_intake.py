@@ -1,7 +1,7 @@
 """What a server takes in is bounded before it is read, and what it has ready to go out as well."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Container, Mapping
 from typing import Any
 
 import grpc
@@ -24,6 +24,7 @@ class Records(record_pb2_grpc.RecordsServicer):
         self.entered = 0
         self.answer_bytes = 10
         self.error: QuiesceError | None = None
+        self.scanned = b""
 
     @typed_errors
     async def Get(self, request: record_pb2.GetRequest, context: Any) -> record_pb2.GetResponse:  # noqa: N802
@@ -37,7 +38,7 @@ class Records(record_pb2_grpc.RecordsServicer):
 
     @typed_errors
     async def Scan(self, request: record_pb2.ScanRequest, context: Any) -> None:  # type: ignore[override]  # noqa: N802
-        await context.write(record_pb2.ScanResponse(index=request.limit))
+        await context.write(self.scanned or record_pb2.ScanResponse(index=request.limit))
 
     @typed_errors
     async def ScanIndex(self, request: record_pb2.ScanIndexRequest, context: Any) -> AsyncIterator[Any]:  # type: ignore[override]  # noqa: N802
@@ -51,10 +52,13 @@ class Served:
         most_calls: int = 4,
         admit: Mapping[str, Callable[[Any], None]] | None = None,
         waited: Mapping[str, Callable[[float, float], None]] | None = None,
+        packed: Container[str] = (),
     ) -> None:
         self.records = Records()
         self.server = open_server("127.0.0.1:0")
-        self.intake = Intake(self.server.grpc, most_calls=most_calls, refusal=_refusal, admit=admit, waited=waited)
+        self.intake = Intake(
+            self.server.grpc, most_calls=most_calls, refusal=_refusal, admit=admit, waited=waited, packed=packed
+        )
         record_pb2_grpc.add_RecordsServicer_to_server(self.records, self.intake.as_server)
 
     async def __aenter__(self) -> "Served":
@@ -108,6 +112,14 @@ async def test_calls_pass_as_without_it() -> None:
         assert len([message async for message in entries]) == 3
         assert (await refusal(served.stub.Lookup(record_pb2.LookupRequest()))).reason() == "INVALID_REQUEST"
         await served.empty()
+
+
+async def test_an_answer_that_is_packed_already_goes_as_it_is() -> None:
+    async with Served(packed={"/quiesce.v1.Records/Scan"}) as served:
+        served.records.scanned = record_pb2.ScanResponse(index=9).SerializeToString()
+        [message] = [message async for message in served.stub.Scan(record_pb2.ScanRequest())]
+        assert message.index == 9
+        assert (await served.stub.Get(get(3))).index == 3
 
 
 async def test_one_call_too_many_is_refused_unread_and_there_is_room_again() -> None:

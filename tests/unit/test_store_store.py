@@ -24,7 +24,7 @@ from state_entries import (
     write,
 )
 
-from nodes.store import CheckpointReader, Store, StoreLoader, keys
+from nodes.store import CheckpointReader, Store, StoreLoader, keys, packing
 from nodes.store.engine import MEMTABLE_BYTES, META, PAGES, RECORDS, Engine
 from quiesce.errors import (
     AnswerTooLarge,
@@ -74,7 +74,7 @@ def test_a_get_that_no_message_would_hold_is_refused(people: Replica, monkeypatc
 def test_a_view_is_of_one_moment(people: Replica) -> None:
     people.write(create("Person", name="Ada", city="x"))
     view = people.state.store.view()
-    scan = view.scan_cluster("people", 6, batch=1)
+    scan = view.scan_cluster("people", 6)
     people.write(delete(6, 0), create("Person", name="Ada", city="y"))
     people.ok(alter(db.SchemaChange(drop_index="Person.city")))
     assert view.applied[0] == people.state.applied[0] - 2
@@ -86,10 +86,11 @@ def test_a_view_is_of_one_moment(people: Replica) -> None:
     assert [entry[2] for entry in people.index("Person.name")] == [1]
 
 
-def test_a_closed_view_is_not_read(people: Replica) -> None:
+def test_a_closed_view_is_not_read(people: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "STEP_RECORDS", 2)
     fill(people, 10)
     view = people.state.store.view()
-    scan = view.scan_cluster("people", 6, batch=2)
+    scan = view.scan_cluster("people", 6)
     next(scan)
     view.close()
     view.close()
@@ -118,16 +119,22 @@ def test_get_in_order_with_what_is_missing(people: Replica) -> None:
     assert missing == [ids[1], ids[3]]
 
 
-def test_scan_goes_on_behind_a_record(people: Replica) -> None:
+def test_scan_goes_on_behind_a_record(people: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "STEP_RECORDS", 4)
     fill(people, 10)
     with people.state.store.view() as view:
-        batches = list(view.scan_cluster("people", 6, after=3, batch=4))
+        batches = list(view.scan_cluster("people", 6, after=3))
         assert [[r.position for r in batch] for batch in batches] == [[4, 5, 6, 7], [8, 9]]
         assert list(view.scan_cluster("people", 6, after=MAX_POSITION)) == []
+        for limit in range(8):
+            packed = list(view.scan_packed("people", 6, 3, limit))
+            assert sum(one.records for one in packed) == min(limit, 6)
+            found = record_pb2.ScanResponse.FromString(b"".join(one.wire for one in packed)).records
+            assert [r.position for r in found] == list(range(4, 10))[:limit]
 
 
-def test_scan_batches_are_bounded_in_bytes(people: Replica) -> None:
-    people.ok(write(*[create_in(3, body(x="x" * 400_000)) for _ in range(7)]))
+def test_scan_steps_are_bounded_in_bytes(people: Replica) -> None:
+    people.ok(write(*[create_in(3, body(x="x" * 30_000)) for _ in range(7)]))
     with people.state.store.view() as view:
         assert [len(batch) for batch in view.scan_cluster("people", 3)] == [3, 3, 1]
 
@@ -156,8 +163,9 @@ def test_wrong_questions(people: Replica, ask: Callable[..., object], error: typ
         ask(view)
 
 
-def test_views_beside_a_writer_are_each_of_one_moment(people: Replica) -> None:
+def test_views_beside_a_writer_are_each_of_one_moment(people: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every write sets all counters alike: a view that shows two of them has mixed two moments."""
+    monkeypatch.setattr(packing, "STEP_RECORDS", 3)
     people.ok(write(*[create_in(3, b'{"n":0}') for _ in range(20)]))
     ended = threading.Event()
     seen: set[int] = set()
@@ -166,7 +174,7 @@ def test_views_beside_a_writer_are_each_of_one_moment(people: Replica) -> None:
     def read() -> None:
         while not ended.is_set():
             with people.state.store.view() as view:
-                scanned = [r.body for batch in view.scan_cluster("people", 3, batch=3) for r in batch]
+                scanned = [r.body for batch in view.scan_cluster("people", 3) for r in batch]
                 got = [r.body for r in view.get("people", [RecordId(cluster=3, position=n) for n in range(20)])[0]]
                 if len({*scanned, *got, b'{"n":%d}' % (view.applied[0] - base)}) != 1:
                     problems.append(f"{view.applied} {scanned} {got}")

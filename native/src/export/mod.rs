@@ -1,11 +1,14 @@
 //! Cuts the records of an OrientDB export out of its bytes. It takes what engines write, and leaves everything else,
-//! errors included, to the caller's slow and careful way: what it returns is what that way would return.
+//! errors included, to the caller's slow and careful way: what it returns is what that way would return. `texts` is the
+//! way back.
 
 mod dates;
 mod document;
+mod escapes;
 mod field_types;
 mod links;
 pub mod text;
+mod texts;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
@@ -13,6 +16,7 @@ use pyo3::types::{PyBytes, PyList, PyTuple};
 pub use dates::maybe_dated;
 use document::{Document, Reading};
 pub use links::KnownRecords;
+pub use texts::RecordTexts;
 
 /// What one call found: records up to a place, and what was unusual on the way.
 #[derive(Default)]
