@@ -164,6 +164,9 @@ class SimulatedEngine(Engine):
     def get(self, family: str, key: bytes) -> bytes | None:
         return self.image.newest[family].rows.get(key)
 
+    def get_many(self, family: str, keys: list[bytes]) -> list[bytes | None]:
+        return list(map(self.image.newest[family].rows.get, keys))
+
     def scan(self, family: str, begin: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         table = self.image.newest[family]
         for key in table.keys[bisect.bisect_left(table.keys, begin) : bisect.bisect_left(table.keys, end)]:
