@@ -287,8 +287,8 @@ def test_after_some_days_of_ten_policies_nothing_grows_any_more() -> None:
     assert max(one.bytes for one in later) < 1.15 * third.bytes
     assert max(one.largest for one in sights) < 16 << 10
     assert max(one.blocks for one in later) < third.blocks + 2_500, [one.blocks for one in sights]
-    # Some 50 jobs lie between them: thirty pieces left behind by each would be seen. What tests before this one left running
-    # in the process allocates too, hundreds of them now and then.
+    # Some 50 jobs lie between them: thirty pieces left behind by each would be seen. What tests before this one left
+    # running in the process allocates too, hundreds of them now and then.
     assert sights[6].blocks < fifth.blocks + 1_500, [one.blocks for one in sights]
     for one in later:
         grown = {name: count for name, count in (one.objects - third.objects).items() if count > 20}
