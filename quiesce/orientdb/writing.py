@@ -75,18 +75,20 @@ class RecordWriter:
         flight: InFlight[None] = InFlight(self._limit)
         async with flight:
             with ExportReader(self._plan.found.path, refused=_pass_over if skips(self._plan) else None) as reader:
-                for part in reader:
-                    if not isinstance(part, list):
-                        continue
-                    records = self._passage.take(part)
-                    for batch in batches(records):
-                        await flight.start(self._write(fills(batch, self._passage.places(batch)), len(batch)), None)
-                    self._note(records)
+                for batch in batches(self._records(reader)):
+                    await flight.start(self._write(fills(batch, self._passage.places(batch)), len(batch)), None)
             for batch in batches(extra):
                 await flight.start(self._write(fills(batch, [one[:2] for one in batch]), len(batch)), None)
             await flight.finish()
         if self._in_cluster:
             self._progress.cluster_done(self._names[self._cluster], self._in_cluster)
+
+    def _records(self, reader: ExportReader) -> Iterator[ExportedRecord]:
+        for part in reader:
+            if isinstance(part, list):
+                records = self._passage.take(part)
+                yield from records
+                self._note(records)
 
     async def _write(self, operations: list[Operation], records: int) -> None:
         await self._client.write(self._database, operations, timeout_s=WRITE_TIMEOUT_S)
