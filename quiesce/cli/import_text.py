@@ -93,10 +93,10 @@ class ImportShown(ImportProgress):
         self._bars.close()
         self._bar = None
         self._survey, self._records = survey, survey.records
-        engine = f" by OrientDB {survey.info.engine_version}" if survey.info.engine_version else ""
+        engine = f", exported by OrientDB {survey.info.engine_version}" if survey.info.engine_version else ""
         self._output.message(
             f"The file is whole: {survey.records:,} records, {len(survey.schema.classes)} classes, "
-            f"{len(survey.indexes)} indexes, exported{engine}."
+            f"{len(survey.indexes)} indexes{engine}."
         )
 
     def shared_key(self, shared: SharedKey) -> None:
