@@ -101,6 +101,8 @@ def test_what_is_refused_leaves_nothing(replica: Replica) -> None:
     assert refused(fill(PERSON, person(3, "Bob"), person(4, "Bob"))) == "DUPLICATE_KEY"
     assert refused(fill(PERSON, person(3, "Bob"), (4, 1, b"[]"))) == "INVALID_DOCUMENT"
     assert refused(fill(PERSON, person(3, "Bob")), fill(PERSON, (4, 1, b"{"))) == "INVALID_DOCUMENT"
+    # Nobody reads these for an index.
+    assert refused(fill(BYTES, (3, 1, b"{}"), (4, 1, b'{"a":1,}'))) == "INVALID_DOCUMENT"
     assert refused(fill(PERSON, person(4, "Bob"), person(3, "Eve"))) == "INVALID_REQUEST"
     assert refused(fill(PERSON, person(3, "Bob"), person(3, "Bob"))) == "INVALID_REQUEST"
     assert refused(fill(PERSON, person(2**63, "Bob"))) == "INVALID_REQUEST"
