@@ -148,7 +148,7 @@ class _Writer:
             raise QuiesceError(detail=f"an answer of the scan cannot be read: {error}") from error
         if index != self._index:
             raise QuiesceError(detail=f"a scan changed from index {self._index} to {index}")
-        if counts and self._options.records:
+        if counts:
             self._write(text, counts)
 
     def _write(self, text: bytes, counts: list[tuple[int, int]]) -> None:
@@ -164,13 +164,15 @@ class _Writer:
         self._names = layout.names
         self._progress.started(layout.plan(self._file.path))
         self._file.write(layout.opening())
-        if self._options.records:
+        with_records = self._options.records
+        if with_records:
             self._file.write(self._separator.join(STUBS.values()))
+        wanted = sorted(layout.selection.record_clusters) if layout.filtering else None
         self._texts = RecordTexts(
             # The stubs are in front of the first.
             separator=self._separator,
-            apart=list(STUBS),
-            wanted=sorted(layout.selection.record_clusters) if layout.filtering else None,
+            apart=list(STUBS) if with_records else [],
+            wanted=wanted if with_records else [],
             moved=list(layout.ids.ids.items()),
             careful=partial(self._careful, layout),
         )

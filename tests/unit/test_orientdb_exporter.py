@@ -18,6 +18,7 @@ from quiesce.orientdb import ExportPlan, ExportProgress, compare_exports, export
 from quiesce.orientdb.compare import compare_with_database
 from quiesce.orientdb.escapes import ascii_json, quoted
 from quiesce.orientdb.export_file import ExportFile
+from quiesce.orientdb.export_options import parse_export_options
 from quiesce.orientdb.record_form import format_record
 from quiesce.v1.database_pb2 import ClassDefinition, Cluster
 from quiesce.v1.record_pb2 import Record, RecordKind
@@ -187,6 +188,10 @@ async def test_a_record_where_orientdb_keeps_its_own(cluster: ClusterInMemory, t
     cluster.add("x", [ours], [Cluster(id=0, name="internal")])
     report = await export_database(cluster, "x", tmp_path / "x")
     assert report.notes[0] == "record #0:1 is not in the file: OrientDB keeps its own there"
+    # Nothing is missed where no records were asked for.
+    options = parse_export_options("-includeRecords=false")
+    report = await export_database(cluster, "x", tmp_path / "none", options=options)
+    assert (report.records, [note for note in report.notes if "#0:1" in note]) == (0, [])
 
 
 async def test_an_index_of_the_same_name_is_not_taken_for_the_imported_one(
