@@ -7,6 +7,7 @@ mod configuration;
 mod convert;
 mod core;
 mod export;
+mod json;
 mod ready;
 mod record;
 mod scan;

@@ -3,8 +3,10 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
-use crate::export::text::{after_literal, after_number, after_space, after_string};
+use crate::json::{after_object, after_space};
 
+/// Version and kind, before the body.
+pub const HEADER_BYTES: usize = 5;
 /// Far below what the store takes: the caller looks at deeper ones.
 const DEEPEST: usize = 100;
 
@@ -37,8 +39,8 @@ pub fn stored_records<'py>(
         let body = body.cast::<PyBytes>()?.as_bytes();
         key.truncate(cluster.len());
         key.extend_from_slice(&position.to_be_bytes());
-        let value = PyBytes::new_with(py, 5 + body.len(), |bytes| {
-            let (header, rest) = bytes.split_at_mut(5);
+        let value = PyBytes::new_with(py, HEADER_BYTES + body.len(), |bytes| {
+            let (header, rest) = bytes.split_at_mut(HEADER_BYTES);
             header[..4].copy_from_slice(&version.to_be_bytes());
             header[4] = kind;
             rest.copy_from_slice(body);
@@ -59,60 +61,4 @@ fn after_document(body: &[u8]) -> Option<usize> {
     after_object(body, after_space(body, 0), DEEPEST, &|name, value| {
         !name.contains(&b'\\') && (name != b"\"@class\"" || value == b'"')
     })
-}
-
-/// `takes` sees each name, with its quotes, and the first byte of what it names.
-fn after_object(
-    body: &[u8],
-    at: usize,
-    deeper: usize,
-    takes: &dyn Fn(&[u8], u8) -> bool,
-) -> Option<usize> {
-    let mut at = after(body, at, b'{')?;
-    if let Some(end) = after(body, at, b'}') {
-        return Some(end);
-    }
-    loop {
-        at = after_space(body, at);
-        let name_end = after_string(body, at)?;
-        let value = after_space(body, after(body, name_end, b':')?);
-        if !takes(body.get(at..name_end)?, *body.get(value)?) {
-            return None;
-        }
-        at = after_value(body, value, deeper)?;
-        if let Some(end) = after(body, at, b'}') {
-            return Some(end);
-        }
-        at = after(body, at, b',')?;
-    }
-}
-
-fn after_value(body: &[u8], at: usize, deeper: usize) -> Option<usize> {
-    match *body.get(at)? {
-        b'{' => after_object(body, at, deeper.checked_sub(1)?, &|_, _| true),
-        b'[' => after_array(body, at, deeper.checked_sub(1)?),
-        b'"' => after_string(body, at),
-        b't' | b'f' | b'n' => after_literal(body, at),
-        _ => after_number(body, at),
-    }
-}
-
-fn after_array(body: &[u8], at: usize, deeper: usize) -> Option<usize> {
-    let mut at = after(body, at, b'[')?;
-    if let Some(end) = after(body, at, b']') {
-        return Some(end);
-    }
-    loop {
-        at = after_value(body, after_space(body, at), deeper)?;
-        if let Some(end) = after(body, at, b']') {
-            return Some(end);
-        }
-        at = after(body, at, b',')?;
-    }
-}
-
-/// The place behind one byte and the white space before it.
-fn after(body: &[u8], at: usize, expected: u8) -> Option<usize> {
-    let at = after_space(body, at);
-    (*body.get(at)? == expected).then_some(at + 1)
 }

@@ -4,11 +4,11 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::record::HEADER_BYTES;
 use crate::wire::Record;
 
-// docs/formats/record.md: database, cluster and position; and version and kind, before the body.
+// docs/formats/record.md: database, cluster and position.
 const KEY_BYTES: usize = 14;
-const HEADER_BYTES: usize = 5;
 
 /// Packs records from where an iterator of rocksdict stands, up to the key `end`.
 ///

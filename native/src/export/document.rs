@@ -1,7 +1,7 @@
 //! One record: its id, its version, and its body in the form of docs/formats/record.md.
 
 use super::field_types::holds;
-use super::text::{
+use crate::json::{
     after_literal, after_number, after_space, after_string, integer, is_space, DEEPEST,
 };
 

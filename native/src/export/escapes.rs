@@ -1,5 +1,7 @@
 //! JSON text in the escapes that OrientDB's importer reads; `ascii_json` of quiesce/orientdb/escapes.py says which.
 
+use crate::json::code_unit;
+
 /// Appends text in ASCII. None where it is not compact JSON in UTF-8; `out` may have grown then.
 pub fn push_ascii(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
     // Without a branch, so that the compiler takes many bytes at once: nearly all text passes whole.
@@ -57,10 +59,7 @@ fn special(byte: u8) -> u8 {
 
 /// Appends what the four hexadecimal digits behind `\u` stand for.
 fn push_code(digits: &[u8], out: &mut Vec<u8>) -> Option<()> {
-    let code = digits.iter().try_fold(0, |code, digit| {
-        Some(code << 4 | char::from(*digit).to_digit(16)?)
-    })?;
-    let code = u16::try_from(code).ok()?;
+    let code = u16::try_from(code_unit(digits, 0)?).ok()?;
     match u8::try_from(code) {
         Ok(byte @ (b'"' | b'\\')) => out.extend_from_slice(&[b'\\', byte]),
         Ok(byte @ 0x20..0x7f) => out.push(byte),

@@ -7,7 +7,6 @@ mod document;
 mod escapes;
 mod field_types;
 mod links;
-pub mod text;
 mod texts;
 
 use pyo3::prelude::*;

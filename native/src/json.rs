@@ -1,4 +1,4 @@
-//! The tokens of JSON, checked strictly. Each function returns the place behind a token that begins at `at`, or None
+//! The tokens and values of JSON, checked strictly. Each function returns the place behind a token that begins at `at`, or None
 //! where there is none that is whole and right.
 
 /// Deeper values are left to the caller: a document is read by recursion.
@@ -47,7 +47,8 @@ fn after_escape(data: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-fn code_unit(data: &[u8], at: usize) -> Option<u32> {
+/// The four hexadecimal digits of an escape.
+pub fn code_unit(data: &[u8], at: usize) -> Option<u32> {
     data.get(at..at + 4)?.iter().try_fold(0, |code, byte| {
         Some(code * 16 + char::from(*byte).to_digit(16)?)
     })
@@ -89,6 +90,63 @@ pub fn after_literal(data: &[u8], at: usize) -> Option<usize> {
         .into_iter()
         .find(|word| data.get(at..).is_some_and(|rest| rest.starts_with(word)))
         .map(|word| at + word.len())
+}
+
+/// An object whose values nest at most `deeper` levels. `takes` sees each name, with its quotes, and the first byte of what
+/// it names, and says whether that is right.
+pub fn after_object(
+    data: &[u8],
+    at: usize,
+    deeper: usize,
+    takes: &dyn Fn(&[u8], u8) -> bool,
+) -> Option<usize> {
+    let mut at = after(data, at, b'{')?;
+    if let Some(end) = after(data, at, b'}') {
+        return Some(end);
+    }
+    loop {
+        at = after_space(data, at);
+        let name_end = after_string(data, at)?;
+        let value = after_space(data, after(data, name_end, b':')?);
+        if !takes(data.get(at..name_end)?, *data.get(value)?) {
+            return None;
+        }
+        at = after_value(data, value, deeper)?;
+        if let Some(end) = after(data, at, b'}') {
+            return Some(end);
+        }
+        at = after(data, at, b',')?;
+    }
+}
+
+fn after_value(data: &[u8], at: usize, deeper: usize) -> Option<usize> {
+    match *data.get(at)? {
+        b'{' => after_object(data, at, deeper.checked_sub(1)?, &|_, _| true),
+        b'[' => after_array(data, at, deeper.checked_sub(1)?),
+        b'"' => after_string(data, at),
+        b't' | b'f' | b'n' => after_literal(data, at),
+        _ => after_number(data, at),
+    }
+}
+
+fn after_array(data: &[u8], at: usize, deeper: usize) -> Option<usize> {
+    let mut at = after(data, at, b'[')?;
+    if let Some(end) = after(data, at, b']') {
+        return Some(end);
+    }
+    loop {
+        at = after_value(data, after_space(data, at), deeper)?;
+        if let Some(end) = after(data, at, b']') {
+            return Some(end);
+        }
+        at = after(data, at, b',')?;
+    }
+}
+
+/// The place behind one byte and the white space before it.
+fn after(data: &[u8], at: usize, expected: u8) -> Option<usize> {
+    let at = after_space(data, at);
+    (*data.get(at)? == expected).then_some(at + 1)
 }
 
 /// The decimal number that a text is, with at most so many digits.
