@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from quiesce.errors import BatchTooLarge, InvalidRequest, RecordTooLarge
+from quiesce.rpc.batches import counted_operations
 from quiesce.rpc.limits import BATCH_BYTES, BATCH_OPERATIONS, GET_IDS, RECORD_BYTES
 from quiesce.v1 import record_pb2
 
@@ -60,10 +61,7 @@ def check_write(request: record_pb2.WriteRequest) -> None:
     check_database(request.database)
     if not request.operations:
         raise InvalidRequest(detail="the batch is empty")
-    count = len(request.operations)
-    if count <= BATCH_OPERATIONS:
-        count = sum(len(operation.fill.bodies) or 1 for operation in request.operations)
-    if count > BATCH_OPERATIONS:
+    if (count := counted_operations(request.operations)) > BATCH_OPERATIONS:
         raise BatchTooLarge(size=count, unit="operations", limit=BATCH_OPERATIONS)
     if request.session_id and request.sequence <= request.acknowledged_through:
         raise InvalidRequest(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from quiesce.errors import BatchTooLarge, InvalidRequest, RecordTooLarge
+from quiesce.rpc.batches import counted_operations
 from quiesce.rpc.limits import BATCH_BYTES, BATCH_OPERATIONS, RECORD_BYTES
 from quiesce.v1.record_pb2 import Operation
 
@@ -18,8 +19,7 @@ def check_batch(operations: Sequence[Operation]) -> None:
     """
     if not operations:
         raise InvalidRequest(detail="a write without operations")
-    count = sum(len(operation.fill.bodies) or 1 for operation in operations)
-    if count > BATCH_OPERATIONS:
+    if (count := counted_operations(operations)) > BATCH_OPERATIONS:
         raise BatchTooLarge(size=count, limit=BATCH_OPERATIONS, unit="operations")
     total = 0
     for operation in operations:
